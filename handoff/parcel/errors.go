@@ -1,0 +1,56 @@
+package parcel
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Conditions that a caller handles.
+var (
+	// ErrTruncated: the writer went away without an END record. What arrived is
+	// whole, entry by entry, and was delivered.
+	ErrTruncated = errors.New("the writer ended without an END record")
+
+	// ErrTaken: the END record is there, but another reader had taken entries
+	// out of the parcel before. What was left was delivered.
+	ErrTaken = errors.New("entries had been taken by another reader")
+
+	// ErrNoReader: every copy of the read end is closed.
+	ErrNoReader = errors.New("every copy of the read end is closed")
+
+	// ErrFormat: the message is not one of a parcel, or breaks its format.
+	// Nothing was taken out of the socket.
+	ErrFormat = errors.New("not a valid parcel message")
+
+	// ErrVersion: the message is of a format that this version cannot read.
+	// Nothing was taken out of the socket.
+	ErrVersion = errors.New("unknown version of the parcel format")
+
+	// ErrClosed: the writer, reader or item has been closed or taken.
+	ErrClosed = errors.New("already closed")
+)
+
+// Names of limits in a LimitError.
+const (
+	LimitFiles    = "RLIMIT_NOFILE"
+	LimitInFlight = "RLIMIT_NOFILE for descriptors in flight"
+	LimitSystem   = "fs.file-max"
+	LimitBuffer   = "net.core.wmem_max"
+	LimitStore    = "$FDSTORE"
+)
+
+// A LimitError says which limit was reached. errors.Is finds the kernel's own
+// error in it: syscall.EMFILE, ETOOMANYREFS, EAGAIN and so on.
+type LimitError struct {
+	Op    string // what was being done, such as "send 252 descriptors"
+	Limit string // LimitFiles and its like
+	Value int64  // the limit; -1 where it cannot be known
+	Count int64  // what was counted against it, in the limit's own unit
+	Err   error
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("parcel: %s: %s is %d, and there are %d: %v", e.Op, e.Limit, e.Value, e.Count, e.Err)
+}
+
+func (e *LimitError) Unwrap() error { return e.Err }
