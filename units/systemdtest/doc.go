@@ -1,0 +1,2 @@
+// Package systemdtest boots a private, real systemd inside a Go test.
+package systemdtest
