@@ -1,0 +1,382 @@
+package keepalive
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A conn stands between net/http and an accepted connection. net/http reads
+// from it in one goroutine at a time; what its mutex guards is changed by that
+// goroutine, by the server's hooks and by Drain.
+type conn struct {
+	net.Conn // as it was accepted or adopted
+	t        *Tracker
+	ln       net.Listener // that it came in by, as its owner knows it
+
+	// taken is set once the connection belongs to the next server. From then
+	// on nothing that net/http does here reaches it.
+	taken atomic.Bool
+
+	mu sync.Mutex
+	framer
+	held  []byte // read ahead of what net/http may see
+	size  int    // of net/http's first Read
+	check bool   // the next Read is the first one since net/http went idle
+
+	state   http.ConnState // as net/http reported it last
+	partial bool           // something was read since
+	foreign bool           // hijacked or HTTP/2: no longer ours to judge
+	finish  bool           // not to be carried
+	closed  bool
+
+	reading  bool      // net/http waits in Read
+	nudged   bool      // it was woken to look around
+	looked   bool      // the last look before an idle connection is closed was taken
+	deadline time.Time // for reading, as net/http set it
+	armed    time.Time // for reading, as the connection below has it
+	until    time.Time // when Drain closes the idle connection
+
+	adoption *adoption // until the first request on an adopted connection is over
+}
+
+var (
+	_ net.Conn      = (*conn)(nil)
+	_ io.ReaderFrom = (*conn)(nil)
+	_ io.WriterTo   = (*conn)(nil)
+)
+
+// past is a deadline that wakes a Read.
+var past = time.Unix(1, 0)
+
+// lastLook is how long an idle connection is read once more after its time is
+// up: a deadline that has passed hides what has arrived with it.
+const lastLook = time.Millisecond
+
+// Read gives net/http no byte beyond the end of the message that it reads. In
+// here, and nowhere else, it is decided that a connection is carried on.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verify(len(p))
+	for {
+		if c.taken.Load() {
+			return 0, errTaken
+		}
+		d := c.t.drain.Load()
+		if c.carriable(d) {
+			c.taken.Store(true)
+			c.mu.Unlock()
+			c.t.carry(d, c)
+			c.mu.Lock()
+			return 0, errTaken
+		}
+		p := p[:c.want(len(p))]
+		if len(c.held) > 0 {
+			return c.unhold(p), nil
+		}
+		c.arm(d)
+		c.reading = true
+		c.mu.Unlock()
+		n, err := c.Conn.Read(p)
+		c.mu.Lock()
+		c.reading = false
+		nudged := c.nudged
+		c.nudged = false
+		switch {
+		case n > 0:
+			if n = c.received(p[:n]); n > 0 {
+				return n, nil
+			}
+		case err != nil && !(isTimeout(err) && (nudged || c.lookAgain())):
+			return 0, err
+		case err == nil:
+			return 0, nil
+		}
+	}
+}
+
+// verify checks, at the first Read since net/http went idle, that its
+// bufio.Reader holds what it was given of the next request and no more: then it
+// asks for as much as it asked for at first, less that. This leans on how bufio
+// fills its buffer; where it does not hold the connection is finished here.
+func (c *conn) verify(size int) {
+	if c.size == 0 {
+		c.size = size
+		if n := c.t.readSize; n > 0 {
+			c.size = n
+		}
+	}
+	if c.check {
+		c.check = false
+		if size != c.size-len(c.head) {
+			c.lose()
+		}
+	}
+}
+
+// unhold moves bytes held to p.
+func (c *conn) unhold(p []byte) int {
+	n := c.admit(p[:copy(p, c.held)])
+	if c.held = c.held[n:]; len(c.held) == 0 {
+		c.held = nil
+	}
+	return n
+}
+
+// received holds back what net/http may not see yet of p, which was just read.
+func (c *conn) received(p []byte) int {
+	c.partial = true
+	c.until = time.Time{}
+	if a := c.adoption; a != nil {
+		if a.waiting {
+			a.begin(c)
+		}
+		if c.between() {
+			p = p[:copy(p, a.trim(p))]
+			if len(p) == 0 {
+				return 0
+			}
+		}
+	}
+	n := c.admit(p)
+	if n < len(p) {
+		c.held = append(c.held, p[n:]...)
+	}
+	return n
+}
+
+// admit moves the framer over p and returns how much of it net/http may see.
+func (c *conn) admit(p []byte) int {
+	if !c.t.preface || c.phase != phaseHead {
+		return c.advance(p)
+	}
+	head := c.head
+	n := c.advance(p)
+	if c.phase == phaseFraming && len(head)+n == len(http2Preface) && string(head)+string(p[:n]) == http2Preface {
+		c.release()
+		c.t.becameHTTP2(c)
+	}
+	return n
+}
+
+// release leaves the connection to who has it now. The caller holds c.mu.
+func (c *conn) release() {
+	c.lose()
+	c.foreign = true
+}
+
+// http2Preface is how an HTTP/2 connection in the clear begins, up to what
+// looks like the end of a header (RFC 9113, section 3.4).
+const http2Preface = "PRI * HTTP/2.0\r\n\r\n"
+
+// carriable reports whether the connection can go to the next server as it is:
+// it stands in a request that no handler has seen, or between two.
+func (c *conn) carriable(d *drain) bool {
+	return d != nil && d.take != nil && c.phase == phaseHead && !c.finish && !c.closed
+}
+
+// quiet reports whether no request is on its way, as far as one can see.
+func (c *conn) quiet() bool {
+	if c.phase != phaseOpaque {
+		return c.between()
+	}
+	return !c.foreign && (c.state == http.StateNew || c.state == http.StateIdle && !c.partial)
+}
+
+// arm sets the read deadline: net/http's own, or for a quiet connection that is
+// to be closed the end of its grace.
+func (c *conn) arm(d *drain) {
+	t := c.deadline
+	if d != nil && c.quiet() {
+		if c.until.IsZero() {
+			c.until = time.Now().Add(d.grace)
+			c.looked = false
+		}
+		if t.IsZero() || c.until.Before(t) {
+			t = c.until
+		}
+	}
+	if !t.Equal(c.armed) {
+		c.armed = t
+		c.Conn.SetReadDeadline(t)
+	}
+}
+
+// lookAgain reports whether the time of a quiet connection has just run out, and
+// it was not yet read once more.
+func (c *conn) lookAgain() bool {
+	if c.looked || c.until.IsZero() || !c.armed.Equal(c.until) {
+		return false
+	}
+	c.looked = true
+	c.until = time.Now().Add(lastLook)
+	return true
+}
+
+// nudge makes a Read that waits for a request look around once more.
+func (c *conn) nudge(d *drain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading && (c.carriable(d) || c.quiet()) {
+		c.nudged = true
+		c.armed = past
+		c.Conn.SetReadDeadline(past)
+	}
+}
+
+// begin is called when the handler starts. It reports whether the answer must
+// say that the connection ends with it.
+func (c *conn) begin(r *http.Request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.framer.begin(r)
+	d := c.t.drain.Load()
+	if d == nil || d.take != nil && c.phase != phaseOpaque && !c.finish {
+		return false
+	}
+	if c.foreign || r.Header.Get("Upgrade") != "" {
+		return false // the answer's Connection header has other things to say
+	}
+	// A request that is here already is answered too, but not without end.
+	pipelined := len(c.head) > 0 || r.ContentLength >= 0 && int64(len(c.held)) > r.ContentLength
+	return !pipelined || time.Since(d.since) > d.grace
+}
+
+// setState is called when net/http reports a new state of the connection, and
+// whether that says that it speaks HTTP/2.
+func (c *conn) setState(s http.ConnState, http2 bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+	c.partial = false
+	switch {
+	case s == http.StateHijacked || http2:
+		c.release()
+	case s == http.StateIdle && !c.foreign:
+		c.idle()
+		c.check = c.phase == phaseHead
+		c.until = time.Time{}
+		c.adoption = nil
+	}
+}
+
+// rest is what was read of a request that no handler has seen.
+func (c *conn) rest() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(c.head, c.held...)
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if c.taken.Load() {
+		return 0, errTaken
+	}
+	return c.Conn.Write(p)
+}
+
+// ReadFrom keeps sendfile and splice for what handlers copy to the client.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if c.taken.Load() {
+		return 0, errTaken
+	}
+	if rf, ok := c.Conn.(io.ReaderFrom); ok {
+		return rf.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
+
+// WriteTo keeps splice for who copies from a hijacked connection.
+func (c *conn) WriteTo(w io.Writer) (int64, error) {
+	c.mu.Lock()
+	if !c.foreign {
+		c.mu.Unlock()
+		return io.Copy(w, struct{ io.Reader }{c})
+	}
+	held := c.held
+	c.held = nil
+	c.mu.Unlock()
+	if len(held) > 0 {
+		if n, err := w.Write(held); err != nil {
+			return int64(n), err
+		}
+	}
+	n, err := io.Copy(w, c.Conn)
+	return n + int64(len(held)), err
+}
+
+// NetConn returns the connection below, for what only its own type can do.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) Close() error {
+	c.mu.Lock()
+	if c.taken.Load() {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	c.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite is what net/http does before it closes a connection on which it
+// has left something unread.
+func (c *conn) CloseWrite() error {
+	if c.taken.Load() {
+		return nil
+	}
+	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a := c.adoption; a != nil {
+		if a.waiting {
+			return nil
+		}
+		if c.phase == phaseFraming && !t.IsZero() {
+			t = t.Add(a.late)
+		}
+	}
+	c.deadline = t
+	if c.nudged || c.taken.Load() {
+		return nil // the wake-up stands; Read sets this one when it goes on waiting
+	}
+	c.armed = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if c.taken.Load() {
+		return nil
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// errTaken is what net/http gets from a connection that is no longer its own. It
+// is a timeout, for which net/http neither answers nor logs.
+var errTaken net.Error = takenError{}
+
+type takenError struct{}
+
+func (takenError) Error() string   { return "keepalive: connection was carried to the next server" }
+func (takenError) Timeout() bool   { return true }
+func (takenError) Temporary() bool { return true }

@@ -1,0 +1,166 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Carried is a connection on its way from one server to the next.
+type Carried struct {
+	// Conn is the connection as it was accepted or adopted, with no deadline
+	// set. It belongs to who receives the Carried, and stays open until he
+	// closes it.
+	Conn net.Conn
+
+	// Listener is the one that it came in by, as it was given to Serve or Adopt.
+	Listener net.Listener
+
+	// ReadAhead is what was read from Conn of a request that no handler has
+	// seen; it may be several requests, or part of one. The next server must be
+	// given it (see Adopt), or the request is lost.
+	ReadAhead []byte
+}
+
+// A drain is under way, or over.
+type drain struct {
+	take  func(Carried) error
+	grace time.Duration
+	since time.Time
+	empty chan struct{} // closed once nothing is live and nothing accepts
+
+	mu   sync.Mutex // one take at a time
+	over bool       // no more
+}
+
+// Drain takes the server out of service without losing a request. It closes the
+// listeners, and then gives every connection that it can prove clean to take:
+// those that are idle, and those in the middle of a request that no handler has
+// seen. A request whose handler runs is answered first. When no HTTP/1
+// connection is left it calls the server's Shutdown, by which HTTP/2 connections
+// are told to go away; earlier that would lose requests.
+//
+// take is called for one connection at a time, and must return in reasonable
+// time when ctx ends. If it fails it has not taken the connection, which is then
+// finished here. A nil take carries nothing.
+//
+// A connection that is finished gets 'Connection: close' with its next answer. If
+// it is idle it is kept for Options.Grace, in case a request is on its way.
+//
+// Drain returns when all that is done, with nil; hijacked connections are not
+// waited for. When ctx ends before, what is left is cut, and the error says how
+// many connections that were, and wraps ctx's. A second call returns
+// http.ErrServerClosed.
+func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
+	d := &drain{take: take, grace: t.grace, since: time.Now(), empty: make(chan struct{})}
+	t.mu.Lock()
+	if !t.drain.CompareAndSwap(nil, d) {
+		t.mu.Unlock()
+		return http.ErrServerClosed
+	}
+	var errs []error
+	for l := range t.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("keepalive: close listener %v: %w", l.Addr(), err))
+		}
+	}
+	// A connection that is not among these yet finds the drain by itself.
+	conns := make([]*conn, 0, len(t.live))
+	for c := range t.live {
+		conns = append(conns, c)
+	}
+	t.settle()
+	t.mu.Unlock()
+	for _, c := range conns {
+		c.nudge(d)
+	}
+	select {
+	case <-d.empty:
+		if err := t.srv.Shutdown(ctx); err == nil {
+			return errors.Join(errs...)
+		}
+	case <-ctx.Done():
+	}
+	n := t.cutOff(d)
+	return errors.Join(append(errs, fmt.Errorf("keepalive: drain: %d connections cut: %w", n, ctx.Err()))...)
+}
+
+// settle announces that nothing is left to wait for. The caller holds t.mu.
+func (t *Tracker) settle() {
+	d := t.drain.Load()
+	if d == nil || len(t.live) > 0 || t.serving > 0 {
+		return
+	}
+	select {
+	case <-d.empty:
+	default:
+		close(d.empty)
+	}
+}
+
+// carry gives c away. It stays among the live until that is done, and net/http,
+// which waits in Read, learns of it afterwards.
+func (t *Tracker) carry(d *drain, c *conn) {
+	defer t.leave(c)
+	c.Conn.SetDeadline(time.Time{})
+	rest := c.rest()
+	if err := d.give(Carried{Conn: c.Conn, Listener: c.ln, ReadAhead: rest}); err != nil {
+		t.refused.Add(1)
+		t.takeBack(c, rest)
+		return
+	}
+	if len(rest) == 0 {
+		t.idle.Add(1)
+	} else {
+		t.partial.Add(1)
+	}
+}
+
+// give calls take, unless the drain is over.
+func (d *drain) give(c Carried) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return context.DeadlineExceeded
+	}
+	return d.take(c)
+}
+
+// takeBack serves a connection that could not be given away, to finish it.
+func (t *Tracker) takeBack(c *conn, rest []byte) {
+	nc := t.newConn(c.ln, c.Conn)
+	nc.finish = true
+	nc.adopt(rest)
+	t.mu.Lock()
+	q := t.enter(nc)
+	t.mu.Unlock()
+	if !q.push(nc) {
+		nc.Close()
+		t.leave(nc)
+	}
+}
+
+// cutOff closes what the drain has left over, and returns how many connections
+// that were.
+func (t *Tracker) cutOff(d *drain) int {
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
+	t.mu.Lock()
+	conns := make([]*conn, 0, len(t.live))
+	for c := range t.live {
+		conns = append(conns, c)
+	}
+	n := len(conns) + len(t.http2)
+	t.mu.Unlock()
+	t.cut.Add(uint64(n))
+	t.srv.Close()
+	for _, c := range conns {
+		c.Close() // net/http may not have known it yet
+	}
+	return n
+}
