@@ -32,7 +32,7 @@ type client struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	tls   *tls.Config // nil: plain
 	tally tally
-	wait  *time.Timer
+	alarm alarm
 	out   writer
 	in    reader
 	had   bool // a connection was opened before
@@ -63,8 +63,7 @@ func (o outcome) stale() bool {
 }
 
 func newClient(l *Load) *client {
-	c := &client{load: l, dial: l.options.Dial, wait: time.NewTimer(time.Hour)}
-	c.wait.Stop()
+	c := &client{load: l, dial: l.options.Dial, alarm: newAlarm()}
 	c.out.msg = l.msg
 	c.in.br = bufio.NewReader(nil)
 	if c.dial == nil {
@@ -90,9 +89,10 @@ func (c *client) run() {
 	// The end of the context closes the connection, which unblocks whatever waits on it.
 	stop := context.AfterFunc(c.load.ctx, c.abort)
 	defer stop()
+	defer c.alarm.close()
 	defer c.drop()
 	for {
-		seq, due, ok := c.load.next(c.wait)
+		seq, due, ok := c.load.next(c.alarm)
 		if !ok {
 			return
 		}
@@ -100,7 +100,7 @@ func (c *client) run() {
 		o := c.send(request, raw, due)
 		c.count(request, due, o)
 		if o.err != nil && c.load.options.Rate == 0 {
-			c.load.sleep(c.wait, failurePause)
+			c.alarm.wait(failurePause)
 		}
 	}
 }
@@ -235,6 +235,7 @@ func (c *client) abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
+	c.alarm.wake()
 	if c.current != nil {
 		_ = c.current.Close()
 	}

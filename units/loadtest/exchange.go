@@ -58,12 +58,12 @@ func (c *client) exchange(request Request, raw []byte, deadline time.Time) (done
 // here if the answer failed, or if the server does not take the rest in time.
 func (c *client) finishWrite(written <-chan error, whole bool, deadline time.Time) error {
 	if whole {
-		c.wait.Reset(min(lateWrite, time.Until(deadline)))
-		defer c.wait.Stop()
+		late := time.NewTimer(min(lateWrite, time.Until(deadline)))
+		defer late.Stop()
 		select {
 		case err := <-written:
 			return err
-		case <-c.wait.C:
+		case <-late.C:
 		}
 	}
 	_ = c.raw.SetWriteDeadline(time.Unix(1, 0))

@@ -17,10 +17,8 @@ type Load struct {
 	msg     *message
 	start   time.Time
 
-	taken   atomic.Int64 // requests that clients have taken to send
-	endOnce sync.Once
-	ended   chan struct{}             // closed by Stop
-	end     atomic.Pointer[time.Time] // no request that is due then or later is sent; nil: not known yet
+	taken atomic.Int64              // requests that clients have taken to send
+	end   atomic.Pointer[time.Time] // no request that is due then or later is sent; nil: not known yet
 
 	mu       sync.Mutex // guards what is below
 	marks    atomic.Pointer[[]mark]
@@ -64,7 +62,6 @@ func Start(ctx context.Context, o Options) (*Load, error) {
 		options:  o,
 		msg:      msg,
 		start:    time.Now(),
-		ended:    make(chan struct{}),
 		finished: make(chan struct{}),
 	}
 	l.marks.Store(&[]mark{{o.Phase, l.start}})
@@ -116,13 +113,15 @@ func (l *Load) Counts() Counts {
 // later is begun, and Wait returns once those before are done, which
 // Options.Timeout bounds.
 func (l *Load) Stop() {
-	l.endOnce.Do(func() {
-		now := time.Now()
-		if end := l.end.Load(); end == nil || now.Before(*end) {
-			l.end.Store(&now)
-		}
-		close(l.ended)
-	})
+	l.mu.Lock()
+	now := time.Now()
+	if !l.over(now) {
+		l.end.Store(&now)
+	}
+	l.mu.Unlock()
+	for _, c := range l.clients {
+		c.alarm.wake()
+	}
 }
 
 // Wait returns when the run has ended and all its goroutines and connections
@@ -138,7 +137,7 @@ func (l *Load) Wait() (*Result, error) {
 
 // next takes the next request to send, waits until it is due, and returns its
 // number and when it was due. It returns false when the run is over.
-func (l *Load) next(wait *time.Timer) (seq int64, due time.Time, ok bool) {
+func (l *Load) next(alarm alarm) (seq int64, due time.Time, ok bool) {
 	seq = l.taken.Add(1) - 1
 	if l.ctx.Err() != nil || l.options.Requests > 0 && seq >= l.options.Requests {
 		return 0, due, false
@@ -151,7 +150,9 @@ func (l *Load) next(wait *time.Timer) (seq int64, due time.Time, ok bool) {
 	if l.over(due) {
 		return 0, due, false
 	}
-	l.sleep(wait, time.Until(due))
+	if d := time.Until(due); d > 0 {
+		alarm.wait(d)
+	}
 	return seq, due, l.ctx.Err() == nil && !l.over(due)
 }
 
@@ -159,20 +160,6 @@ func (l *Load) next(wait *time.Timer) (seq int64, due time.Time, ok bool) {
 func (l *Load) over(t time.Time) bool {
 	end := l.end.Load()
 	return end != nil && !t.Before(*end)
-}
-
-// sleep waits for d, or until the run is ended by Stop or its context.
-func (l *Load) sleep(wait *time.Timer, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	wait.Reset(d)
-	select {
-	case <-wait.C:
-	case <-l.ended:
-	case <-l.ctx.Done():
-	}
-	wait.Stop()
 }
 
 // collect makes the result of what the clients have counted.
