@@ -77,24 +77,7 @@ func Open() (*Notifier, error) { return Options{}.Open() }
 
 // Open is the function Open with options.
 func (o Options) Open() (*Notifier, error) {
-	env := map[string]string{}
-	n := &Notifier{timeout: o.Timeout, storeMax: -1, turn: make(chan struct{}, 1)}
-	environ := o.Environ
-	if environ == nil {
-		environ = os.Environ()
-	}
-	for _, assignment := range environ {
-		key, value, _ := strings.Cut(assignment, "=")
-		if slices.Contains(variables, key) {
-			env[key] = value
-			n.environ = append(n.environ, assignment)
-		}
-	}
-	if o.Environ == nil {
-		for _, key := range variables {
-			os.Unsetenv(key)
-		}
-	}
+	env, found := o.read()
 	if env["NOTIFY_SOCKET"] == "" {
 		return nil, nil
 	}
@@ -102,20 +85,47 @@ func (o Options) Open() (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify: NOTIFY_SOCKET: %w", err)
 	}
-	if n.conn, err = dial(addr); err != nil {
+	conn, err := dial(addr)
+	if err != nil {
 		return nil, fmt.Errorf("notify: NOTIFY_SOCKET: %w", err)
 	}
-	if n.timeout <= 0 {
-		n.timeout = DefaultTimeout
-	}
+	n := newNotifier(conn, o.Timeout)
+	n.environ = found
 	n.watchdog = readWatchdog(env)
-	if v, ok := env["FDSTORE"]; ok {
-		if limit, err := strconv.ParseUint(v, 10, 31); err == nil {
-			n.storeMax = int(limit)
+	if limit, err := strconv.ParseUint(env["FDSTORE"], 10, 31); err == nil {
+		n.storeMax = int(limit)
+	}
+	return n, nil
+}
+
+// read takes the manager's variables from the environment: by name, and as they
+// stood there.
+func (o Options) read() (env map[string]string, found []string) {
+	environ := o.Environ
+	if environ == nil {
+		environ = os.Environ()
+		for _, key := range variables {
+			os.Unsetenv(key)
 		}
 	}
-	n.status.init()
-	return n, nil
+	env = map[string]string{}
+	for _, assignment := range environ {
+		key, value, _ := strings.Cut(assignment, "=")
+		if slices.Contains(variables, key) {
+			env[key] = value
+			found = append(found, assignment)
+		}
+	}
+	return env, found
+}
+
+func newNotifier(c transport, timeout time.Duration) *Notifier {
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	n := &Notifier{conn: c, timeout: timeout, storeMax: -1, turn: make(chan struct{}, 1)}
+	n.status.ctx, n.status.cancel = context.WithCancel(context.Background())
+	return n
 }
 
 // Managed reports whether there is a manager.
@@ -180,7 +190,9 @@ func withDescriptors(files []syscall.Conn, fds []int, f func([]int) error) error
 	if err := raw.Control(func(fd uintptr) {
 		inner = withDescriptors(files[1:], append(fds, int(fd)), f)
 	}); err != nil {
-		return fmt.Errorf("notify: file %d: %w", len(fds), err)
+		// All that Control can meet is a file closed, and *os.File says so with
+		// an error of its own.
+		return fmt.Errorf("notify: file %d: %w: %w", len(fds), os.ErrClosed, err)
 	}
 	return inner
 }

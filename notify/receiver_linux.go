@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ type Receiver struct {
 	unlink bool // Close removes the path
 	file   *os.File
 	raw    syscall.RawConn
+	closed atomic.Bool
 	turn   chan struct{} // holds one token while a Receive runs
 	buf    []byte
 	oob    []byte
@@ -205,7 +207,7 @@ func (r *Receiver) next(ctx context.Context) (*Notification, error) {
 	switch {
 	case errors.Is(ioErr, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("notify: receive: %w", ctx.Err())
-	case errors.Is(ioErr, os.ErrClosed):
+	case r.closed.Load(): // the file's own error has no name to know it by
 		return nil, fmt.Errorf("notify: receive: %w", net.ErrClosed)
 	case ioErr != nil:
 		return nil, fmt.Errorf("notify: receive: %w", ioErr)
@@ -261,14 +263,14 @@ func (n *Notification) open(payload, oob []byte, flags int) error {
 // Close closes the socket and removes its path if Listen made it. It ends
 // Receive.
 func (r *Receiver) Close() error {
-	err := r.file.Close()
-	if r.unlink && err == nil {
-		if rmErr := os.Remove(r.addr); !errors.Is(rmErr, fs.ErrNotExist) {
-			err = rmErr
-		}
-	}
-	if errors.Is(err, os.ErrClosed) {
+	if r.closed.Swap(true) {
 		return fmt.Errorf("notify: close %q: %w", r.addr, net.ErrClosed)
+	}
+	err := r.file.Close()
+	if r.unlink {
+		if rmErr := os.Remove(r.addr); !errors.Is(rmErr, fs.ErrNotExist) {
+			err = errors.Join(err, rmErr)
+		}
 	}
 	return err
 }

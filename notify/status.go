@@ -30,8 +30,6 @@ type status struct {
 	running sync.WaitGroup // armed or running timer
 }
 
-func (s *status) init() { s.ctx, s.cancel = context.WithCancel(context.Background()) }
-
 // Status sets the line that `systemctl status` shows. It never blocks: the text
 // goes at once if none went during the last 100 ms, else after that time, and
 // of several meanwhile only the last one goes. What waits is sent before the
@@ -52,11 +50,8 @@ func (n *Notifier) Status(text string) error {
 		return fmt.Errorf("notify: %w", net.ErrClosed)
 	}
 	s.text, s.pending = text, true
-	wait := time.Until(s.sent.Add(statusInterval))
 	s.mu.Unlock()
-	if wait > 0 || !n.tryStatus() {
-		n.armStatus(wait)
-	}
+	n.sendStatus(s.ctx, false)
 	return nil
 }
 
@@ -68,18 +63,30 @@ func (n *Notifier) Statusf(format string, args ...any) error {
 	return n.Status(fmt.Sprintf(format, args...))
 }
 
-// tryStatus sends what waits if that needs no waiting, and reports whether
-// nothing is left that a timer could do.
-func (n *Notifier) tryStatus() bool {
-	if err := n.take(n.status.ctx, false); err != nil {
-		return err != errFull
+// sendStatus sends what waits if it is due, and has the timer see to the rest. A
+// manager that is gone is left to the next send.
+func (n *Notifier) sendStatus(ctx context.Context, wait bool) {
+	err := n.take(ctx, wait)
+	if err == nil {
+		if n.status.due() {
+			err = n.flush(ctx, wait)
+		}
+		n.release()
 	}
-	defer n.release()
-	return n.flush(n.status.ctx, false) != errFull
+	if err == nil || err == errFull || errors.Is(err, ErrBlocked) {
+		n.armStatus()
+	}
 }
 
-// armStatus has what waits sent after d, unless that is arranged already.
-func (n *Notifier) armStatus(d time.Duration) {
+// due reports whether enough time has passed since the last text.
+func (s *status) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.sent) >= statusInterval
+}
+
+// armStatus sets the timer if a text waits.
+func (n *Notifier) armStatus() {
 	s := &n.status
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,20 +95,14 @@ func (n *Notifier) armStatus(d time.Duration) {
 	}
 	s.armed = true
 	s.running.Add(1)
-	s.timer = time.AfterFunc(d, func() {
+	s.timer = time.AfterFunc(time.Until(s.sent.Add(statusInterval)), func() {
 		defer s.running.Done()
 		s.mu.Lock()
 		s.armed = false
 		s.mu.Unlock()
 		ctx, cancel := n.bounded(s.ctx)
 		defer cancel()
-		if err := n.take(ctx, true); err == nil {
-			err = n.flush(ctx, true)
-			n.release()
-			if errors.Is(err, ErrBlocked) {
-				n.armStatus(statusInterval)
-			}
-		}
+		n.sendStatus(ctx, true)
 	})
 }
 
