@@ -1,0 +1,39 @@
+package handoff
+
+import "errors"
+
+// Conditions that a caller handles.
+var (
+	// ErrRunning: Run has begun. What a service consists of is said before.
+	ErrRunning = errors.New("the service runs already")
+
+	// ErrDuplicate: a listener, packet socket, state or carrier of that name was
+	// there before.
+	ErrDuplicate = errors.New("the name is taken")
+
+	// ErrDraining: this generation is on its way out. It is the cause of a
+	// ConnFunc's context when that ends, and what the ReadFrom of a packet socket
+	// returns then.
+	ErrDraining = errors.New("the generation is draining")
+
+	// ErrNoSuccessor is in the cause of a ConnFunc's context, beside ErrDraining,
+	// where the connection cannot be carried on: there is no store to leave it in,
+	// or it is no socket. What the function returns is lost, and the connection is
+	// closed: it may say goodbye.
+	ErrNoSuccessor = errors.New("nobody can go on with the connection")
+
+	// ErrCarry is what a ConnFunc returns to have its connection carried on.
+	ErrCarry = errors.New("carry the connection on")
+
+	// ErrStateVersion: a saved state is of a version that the program cannot
+	// read.
+	ErrStateVersion = errors.New("the program cannot read that version of the state")
+
+	// ErrUnknown, in what Options.Report is told: something that was inherited has
+	// no use in this program, and was removed from the store and closed.
+	ErrUnknown = errors.New("inherited, and nothing here knows it")
+
+	// ErrLost, in what Options.Report is told: a connection, state or parcel could
+	// not be kept.
+	ErrLost = errors.New("lost in the hand-over")
+)
