@@ -1,17 +1,17 @@
 # Turns a fresh set of namespaces into a machine and becomes its systemd.
 # Runs as PID 1 of those namespaces, in the machine's cgroup, with every mount
-# private. Arguments: the root folder, the terminal that becomes /dev/console,
-# and the machine's host name.
+# private. Arguments: the root folder and the terminal that becomes
+# /dev/console. Exits with 77 where the host does not let it mount.
 set -eu
 umask 022
-root=$1 console=$2 name=$3
+root=$1 console=$2
 
 # The tmpfs hides /tmp in this mount namespace only. Root is reached by the
 # working directory, so that it may lie in /tmp and hold any character.
 cd "$root"
-mount -t tmpfs -o mode=0755 holdfast /tmp
+mount -t tmpfs -o mode=0755 holdfast /tmp || exit 77
 mkdir /tmp/upper /tmp/work /tmp/root
-mount -t overlay -o lowerdir=.,upperdir=/tmp/upper,workdir=/tmp/work holdfast /tmp/root
+mount -t overlay -o lowerdir=.,upperdir=/tmp/upper,workdir=/tmp/work holdfast /tmp/root || exit 77
 cd /tmp/root
 
 systemd=
@@ -56,8 +56,8 @@ done
 
 rm -f etc/machine-id etc/hostname etc/hosts
 tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
-echo "$name" >etc/hostname
-printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n' "$name" >etc/hosts
+echo holdfast >etc/hostname
+printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 holdfast\n' >etc/hosts
 
 mkdir -p proc sys dev run tmp
 mount -t proc -o nosuid,nodev,noexec proc proc

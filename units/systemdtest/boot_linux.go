@@ -1,33 +1,42 @@
 package systemdtest
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/systemdtest/internal/roots"
 	"golang.org/x/sys/unix"
 )
 
 //go:embed boot.sh
 var bootScript string
 
-// bootTimeout bounds the way from the first process to `running`. A boot takes
-// half a second; the rest is for a machine that is busy.
-const bootTimeout = 2 * time.Minute
+const (
+	// bootTimeout bounds the way from the first process to `running`. A boot
+	// takes half a second; the rest is for a host that is busy.
+	bootTimeout = 2 * time.Minute
 
-// boot starts a machine, or says why it cannot. An error that is errCannot is
-// about the place and not about the machine.
+	// forbidden is boot.sh's exit status where the host does not let it mount.
+	forbidden = 77
+)
+
+// boot starts a machine. An error that is errCannot is about the place.
 func boot(t testing.TB, root string) (*Machine, error) {
-	p, err := look(root)
+	h, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.look(root)
 	if err != nil {
 		return nil, err
 	}
@@ -38,24 +47,27 @@ func boot(t testing.TB, root string) (*Machine, error) {
 	}
 	reaper, err := startReaper(group)
 	if err != nil {
-		os.Remove(group)
-		return nil, err
+		return nil, errors.Join(err, os.Remove(group))
 	}
-	m := &Machine{t: t, group: group, tools: p.tools, reaper: reaper, exited: make(chan struct{})}
+	m := &Machine{t: t, group: group, nsenter: p.nsenter, reaper: reaper, exited: make(chan struct{})}
 	t.Cleanup(m.end)
-	if err := m.start(p); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
+	if err := m.start(p.root); err != nil {
+		return nil, err
+	}
 	if err := m.settle(ctx); err != nil {
 		return nil, fmt.Errorf("boot %s: %w\n%s", p.root, err, m.diagnosis())
 	}
+	if m.network, err = openNetwork(m.pid); err != nil {
+		return nil, err
+	}
+	m.booted = true
 	return m, nil
 }
 
 // start runs the boot script as PID 1 of new namespaces, in m's cgroup.
-func (m *Machine) start(p place) error {
+func (m *Machine) start(root string) error {
 	console, terminal, err := openConsole()
 	if err != nil {
 		return err
@@ -67,24 +79,24 @@ func (m *Machine) start(p place) error {
 	}
 	defer group.Close()
 
-	cmd := exec.Command("/bin/sh", "-c", bootScript, "sh", p.root, terminal.Name(), "holdfast")
+	cmd := exec.Command("/bin/sh", "-c", bootScript, "boot", root, terminal.Name())
 	cmd.Env = cleanEnv()
 	cmd.Stdout, cmd.Stderr = terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true,
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET,
-		// Unshared in the child, when it is in its cgroup: the root of the
-		// new cgroup namespace. Go makes the mounts private on the way.
+		// These by the child itself, which is in its cgroup by then: that
+		// becomes the root of the cgroup namespace. With CLONE_NEWNS the
+		// syscall package also keeps the child's mounts to itself.
 		Unshareflags: unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP,
 		UseCgroupFD:  true,
 		CgroupFD:     int(group.Fd()),
 	}
 	if err := cmd.Start(); err != nil {
-		return cannot("the kernel refuses new namespaces: %w", err)
+		return refused(err)
 	}
 	m.pid = cmd.Process.Pid
 	m.root = fmt.Sprintf("/proc/%d/root", m.pid)
-	m.console.follow()
 	go func() {
 		m.exit = cmd.Wait()
 		close(m.exited)
@@ -92,22 +104,21 @@ func (m *Machine) start(p place) error {
 	return nil
 }
 
-// settle waits until systemd has finished its start-up.
-func (m *Machine) settle(ctx context.Context) error {
-	// systemctl fails where nobody listens yet, so wait for the socket first.
-	for tick := time.NewTicker(5 * time.Millisecond); ; {
-		if _, err := os.Stat(m.root + "/run/systemd/private"); err == nil {
-			tick.Stop()
-			break
-		}
-		select {
-		case <-tick.C:
-		case <-m.exited:
-			return fmt.Errorf("PID 1 ended before systemd was up: %v", m.exit)
-		case <-ctx.Done():
-			return errors.New("systemd did not open its socket in time")
-		}
+// refused tells a host that allows no namespaces from other failures.
+func refused(err error) error {
+	may := []error{unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOSPC, unix.ENOSYS, unix.EOPNOTSUPP, unix.EBUSY}
+	if slices.ContainsFunc(may, func(e error) bool { return errors.Is(err, e) }) {
+		return cannot("the kernel refuses a process with namespaces and a cgroup of its own (Linux 5.7 or later, privileged): %w", err)
 	}
+	return fmt.Errorf("start PID 1: %w", err)
+}
+
+// settle waits until systemd has started up.
+func (m *Machine) settle(ctx context.Context) error {
+	if err := m.awaitSystemd(ctx); err != nil {
+		return err
+	}
+	// It exits with 1 when degraded, so what it prints counts.
 	out, err := m.run(ctx, "systemctl", "is-system-running", "--wait")
 	switch state := strings.TrimSpace(out); state {
 	case "running":
@@ -117,84 +128,37 @@ func (m *Machine) settle(ctx context.Context) error {
 	default:
 		return fmt.Errorf("systemd says it is %q: %w", state, err)
 	}
-	out, err = m.run(ctx, "systemctl", "--version")
-	if err != nil {
+	if out, err = m.run(ctx, "systemctl", "--version"); err != nil {
 		return err
 	}
-	if m.version, err = parseVersion(out); err != nil {
-		return err
-	}
-	m.network, err = openNetwork(m.pid)
+	m.version, err = roots.ParseVersion(out)
 	return err
 }
 
-// openConsole makes the pseudo-terminal that becomes the machine's console.
-func openConsole() (*console, *os.File, error) {
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, cannot("no pseudo-terminal: open /dev/ptmx: %w", err)
-	}
-	master := os.NewFile(uintptr(fd), "/dev/ptmx")
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err != nil {
-		master.Close()
-		return nil, nil, fmt.Errorf("unlock a pseudo-terminal: %w", err)
-	}
-	// Kept open until the end: without it a read of the master fails
-	// whenever nobody in the machine has the console open.
-	terminal, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		master.Close()
-		return nil, nil, cannot("no pseudo-terminal: %w", err)
-	}
-	return &console{master: master, terminal: terminal}, terminal, nil
-}
-
-// place is what the host offers a machine.
-type place struct {
-	root    string
-	cgroups string
-	tools   tools
-}
-
-// look finds what a machine needs, or says what is missing.
-func look(root string) (place, error) {
-	if os.Geteuid() != 0 {
-		return place{}, cannot("it takes root to make namespaces, and this is user %d", os.Geteuid())
-	}
-	if root == "" {
-		root = "/"
-	}
-	root, err := filepath.Abs(root)
-	if err != nil {
-		return place{}, err
-	}
-	if !hasSystemd(root) {
-		return place{}, cannot("no systemd in %s", root)
-	}
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return place{}, err
-	}
-	cgroups := findCgroup2(string(mountinfo))
-	if cgroups == "" {
-		return place{}, cannot("no cgroup2 file system is mounted")
-	}
-	tools, err := findTools()
-	if err != nil {
-		return place{}, err
-	}
-	return place{root: root, cgroups: cgroups, tools: tools}, nil
-}
-
-func hasSystemd(root string) bool {
-	for _, f := range []string{"usr/lib/systemd/systemd", "lib/systemd/systemd"} {
-		if info, err := os.Stat(filepath.Join(root, f)); err == nil && info.Mode().IsRegular() {
-			return true
+// awaitSystemd waits for systemd's own socket: until it is there, systemctl
+// fails instead of waiting.
+func (m *Machine) awaitSystemd(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		// The folder is the host's until boot.sh has changed roots, and the
+		// host may have such a socket.
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid))
+		if err == nil && !bytes.HasPrefix(cmdline, []byte("/bin/sh")) {
+			if _, err := os.Stat(m.root + "/run/systemd/private"); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-m.exited:
+			var status *exec.ExitError
+			if errors.As(m.exit, &status) && status.ExitCode() == forbidden {
+				return cannot("mounting is forbidden: %s", strings.TrimSpace(m.console.text()))
+			}
+			return fmt.Errorf("PID 1 ended before systemd was up: %w", m.exit)
+		case <-ctx.Done():
+			return fmt.Errorf("systemd did not open its socket: %w", context.Cause(ctx))
 		}
 	}
-	return false
 }

@@ -10,9 +10,11 @@ import (
 	"testing"
 )
 
-func boot(testing.TB, string) (*Machine, error) {
-	return nil, cannot("systemd runs on Linux, and this is %s", runtime.GOOS)
-}
+func boot(testing.TB, string) (*Machine, error) { return nil, noLinux() }
+
+func buildFolder() (string, error) { return "", noLinux() }
+
+func noLinux() error { return cannot("systemd runs on Linux, and this is %s", runtime.GOOS) }
 
 // What follows is reached through a Machine only, and there is none here.
 
@@ -20,12 +22,25 @@ type reaper struct{}
 
 func (*reaper) reap() error { return errors.ErrUnsupported }
 
+type console struct{}
+
+func (*console) text() string { return "" }
+func (*console) close()       {}
+
 type network struct{}
 
 func (*network) dial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+func (*network) listen(context.Context, string, string) (net.Listener, error) {
+	return nil, errors.ErrUnsupported
+}
+
 func (*network) close() {}
+
+func dialPath(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.ErrUnsupported
+}
 
 func killGroup(string) error { return errors.ErrUnsupported }

@@ -3,6 +3,7 @@ package systemdtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,23 +13,15 @@ import (
 	"time"
 )
 
-// tools are the host's programs that a machine is made with.
-type tools struct{ nsenter string }
+const (
+	// commandTimeout bounds what Output, Systemctl and the like wait for. It
+	// is well beyond the 90 s that systemd gives a unit to start or stop.
+	commandTimeout = 5 * time.Minute
 
-func findTools() (tools, error) {
-	found := make(map[string]string)
-	for _, name := range []string{"sh", "mount", "umount", "pivot_root", "nsenter", "find"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			path, err = exec.LookPath("/usr/sbin/" + name)
-		}
-		if err != nil {
-			return tools{}, cannot("no program %q: it is part of util-linux", name)
-		}
-		found[name] = path
-	}
-	return tools{nsenter: found["nsenter"]}, nil
-}
+	// drainTimeout bounds the wait for the output of a command that was
+	// killed. It is for what left the command's cgroup with a pipe in hand.
+	drainTimeout = 10 * time.Second
+)
 
 // cleanEnv is the environment of what runs inside: nothing of the test's.
 func cleanEnv() []string {
@@ -41,9 +34,14 @@ func cleanEnv() []string {
 // enterScript moves itself into the cgroup $1 and becomes the rest.
 const enterScript = `echo 0 >"$1/cgroup.procs" && shift && exec "$@"`
 
-// Command returns a command that runs inside the machine, in all its
-// namespaces, as root, in a cgroup of its own. When ctx ends, the command and
-// every process that it has started are killed.
+// Command returns a command that runs inside the machine: in all its
+// namespaces, as root, in the root folder, with an environment of PATH, HOME,
+// LANG, TERM and container= to which Env may be appended, and in a cgroup of its
+// own, which is none of systemd's units. It ends with the machine at the latest.
+//
+// When ctx ends, and when its Cancel function is called, the command is killed
+// with every process that it has started. Its Process is nsenter(1), which waits
+// in front of it: a signal sent there does not reach the command.
 func (m *Machine) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	m.t.Helper()
 	cmd, _, err := m.command(ctx, name, args...)
@@ -53,155 +51,69 @@ func (m *Machine) Command(ctx context.Context, name string, args ...string) *exe
 	return cmd
 }
 
+// command also returns the command's cgroup, which may be removed when the
+// command has ended.
 func (m *Machine) command(ctx context.Context, name string, args ...string) (*exec.Cmd, string, error) {
+	if err := m.dead(); err != nil {
+		return nil, "", err
+	}
 	group := filepath.Join(m.group, "holdfast.commands", strconv.FormatInt(m.commands.Add(1), 10))
 	if err := os.MkdirAll(group, 0o755); err != nil {
 		return nil, "", err
 	}
-	enter := []string{"-c", enterScript, "sh", group, m.tools.nsenter, "-t", strconv.Itoa(m.pid),
+	enter := []string{"-c", enterScript, "enter", group, m.nsenter, "-t", strconv.Itoa(m.pid),
 		"-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--", name}
 	cmd := exec.CommandContext(ctx, "/bin/sh", append(enter, args...)...)
 	cmd.Env = cleanEnv()
-	cmd.Dir = "/" // where the command will be: PID 1 stays there
+	cmd.Dir = "/" // for $PWD: -w puts the command where PID 1 is
 	cmd.Cancel = func() error {
 		// Both: the first process may not have entered the cgroup yet.
-		err := cmd.Process.Kill()
-		if e := killGroup(group); err == nil {
-			err = e
-		}
-		return err
+		return errors.Join(cmd.Process.Kill(), killGroup(group))
 	}
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = drainTimeout
 	return cmd, group, nil
 }
 
-// run runs a command of the rig's own and returns its standard output.
+// run runs a command and returns its standard output. The error has what it
+// wrote to standard error.
 func (m *Machine) run(ctx context.Context, name string, args ...string) (string, error) {
+	words := strings.Join(append([]string{name}, args...), " ")
 	cmd, group, err := m.command(ctx, name, args...)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", words, err)
 	}
-	defer os.Remove(group)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	if err = cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(append([]string{name}, args...), " "), err, strings.TrimSpace(stderr.String()))
+		err = fmt.Errorf("%s: %w: %s", words, err, strings.TrimSpace(stderr.String()))
 	}
-	return stdout.String(), nil
+	// It stays while something that the command has left behind runs in it.
+	_ = os.Remove(group)
+	return stdout.String(), err
 }
 
+// runTimed is run with commandTimeout, less the line feed at the end.
 func (m *Machine) runTimed(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	return m.run(ctx, name, args...)
+	out, err := m.run(ctx, name, args...)
+	return strings.TrimSuffix(out, "\n"), err
 }
 
-// Output runs a command inside and returns its standard output, less the line
-// feed at its end.
+// Output runs a command, its name first, inside the machine and returns its
+// standard output, less the line feed at the end. A command that fails, or takes
+// longer than five minutes, fails the test.
 func (m *Machine) Output(args ...string) string {
 	m.t.Helper()
+	if len(args) == 0 {
+		m.t.Fatal("systemdtest: Output of no command")
+	}
 	out, err := m.runTimed(args[0], args[1:]...)
 	if err != nil {
 		m.t.Fatalf("systemdtest: %v", err)
 	}
-	return strings.TrimSuffix(out, "\n")
-}
-
-// Systemctl runs systemctl inside, after a daemon-reload if units were
-// installed since the last one.
-func (m *Machine) Systemctl(args ...string) string {
-	m.t.Helper()
-	out, err := m.TrySystemctl(args...)
-	if err != nil {
-		m.t.Fatalf("systemdtest: %v", err)
-	}
 	return out
-}
-
-// TrySystemctl is Systemctl for a command that may fail.
-func (m *Machine) TrySystemctl(args ...string) (string, error) {
-	if err := m.reload(); err != nil {
-		return "", err
-	}
-	out, err := m.runTimed("systemctl", args...)
-	out = strings.TrimSuffix(out, "\n")
-	if err != nil {
-		return out, fmt.Errorf("%w\n%s", err, m.describe(args))
-	}
-	return out, nil
-}
-
-func (m *Machine) reload() error {
-	if !m.changed.Swap(false) {
-		return nil
-	}
-	_, err := m.runTimed("systemctl", "daemon-reload")
-	return err
-}
-
-// DaemonReload makes systemd read its units again.
-func (m *Machine) DaemonReload() {
-	m.t.Helper()
-	m.changed.Store(true)
-	if err := m.reload(); err != nil {
-		m.t.Fatalf("systemdtest: %v", err)
-	}
-}
-
-// describe tells the state of the units that a systemctl command names.
-func (m *Machine) describe(args []string) string {
-	var b strings.Builder
-	for _, unit := range args[min(1, len(args)):] {
-		if !strings.Contains(unit, ".") || strings.HasPrefix(unit, "-") {
-			continue
-		}
-		status, _ := m.runTimed("systemctl", "status", "--no-pager", "--full", "-n", "0", "--", unit)
-		journal, _ := m.runTimed("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "100", "-u", unit)
-		fmt.Fprintf(&b, "%s%s", status, journal)
-	}
-	return b.String()
-}
-
-// Property returns a property of a unit, as `systemctl show` prints it.
-func (m *Machine) Property(unit, property string) string {
-	m.t.Helper()
-	if err := m.reload(); err != nil {
-		m.t.Fatalf("systemdtest: %v", err)
-	}
-	out := m.Output("systemctl", "show", "--all", "--property="+property, "--", unit)
-	value, ok := strings.CutPrefix(out, property+"=")
-	if !ok {
-		m.t.Fatalf("systemdtest: unit %s has no property %q", unit, property)
-	}
-	return value
-}
-
-// Journal returns what journalctl prints: the bare messages, one a line, of the
-// entries that args select, such as "-u", "app.service".
-func (m *Machine) Journal(args ...string) string {
-	m.t.Helper()
-	m.Output("journalctl", "--sync")
-	return m.Output(append([]string{"journalctl", "-o", "cat", "--no-pager", "-q"}, args...)...)
-}
-
-// diagnosis is what helps to see why a machine or a test in it failed.
-func (m *Machine) diagnosis() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "console:\n%s\n", m.console.text())
-	select {
-	case <-m.exited:
-		fmt.Fprintf(&b, "PID 1 has ended: %v\n", m.exit)
-		return b.String()
-	default:
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	failed, _ := m.run(ctx, "systemctl", "--failed", "--plain", "--no-legend", "--no-pager")
-	jobs, _ := m.run(ctx, "systemctl", "list-jobs", "--no-legend", "--no-pager")
-	journal, _ := m.run(ctx, "journalctl", "--no-pager", "-o", "short-monotonic", "-n", "200")
-	fmt.Fprintf(&b, "failed units:\n%sjobs:\n%sjournal:\n%s", failed, jobs, journal)
-	return b.String()
 }

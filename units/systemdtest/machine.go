@@ -4,22 +4,23 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// Machine is a running systemd with namespaces of its own.
+// Machine is a running systemd in namespaces of its own. Its methods may be
+// called from several goroutines, but those that return no error end a test
+// that they fail, so they belong in the test's own goroutine.
 type Machine struct {
 	t       testing.TB
 	group   string // the cgroup that is the root of the machine's hierarchy
 	pid     int    // its PID 1, as the host counts
-	root    string // its root folder, seen from the host
+	root    string // its root folder, as the host reaches it
+	nsenter string // the host's program
 	version int
-	tools   tools
+	booted  bool
 	reaper  *reaper
 	console *console
 	network *network
@@ -31,131 +32,80 @@ type Machine struct {
 	changed  atomic.Bool // units were written that systemd has not read
 }
 
-// commandTimeout bounds what the rig itself runs inside a machine. It is longer
-// than the 90 s that systemd gives a unit to start or stop.
-const commandTimeout = 4 * time.Minute
-
 // Version is the machine's version of systemd, such as 257.
 func (m *Machine) Version() int { return m.version }
 
-// InstallUnit writes /etc/systemd/system/name. The next Systemctl or
-// TrySystemctl reloads the manager first. A name such as
-// "app.service.d/10-limits.conf" writes a drop-in.
-func (m *Machine) InstallUnit(name, text string) {
-	m.t.Helper()
-	m.WriteFile("/etc/systemd/system/"+name, []byte(text), 0o644)
-	m.changed.Store(true)
-}
-
-// InstallFile copies the host's file hostPath to path inside the machine.
-func (m *Machine) InstallFile(path, hostPath string, perm os.FileMode) {
-	m.t.Helper()
-	data, err := os.ReadFile(hostPath)
-	if err != nil {
-		m.t.Fatalf("systemdtest: install %s: %v", path, err)
-	}
-	m.WriteFile(path, data, perm)
-}
-
-// WriteFile writes a file inside the machine and makes the folders it needs. A
-// file that exists is replaced as a whole, so that a program can be replaced
-// while it runs.
-func (m *Machine) WriteFile(path string, data []byte, perm os.FileMode) {
-	m.t.Helper()
-	target := m.Path(path)
-	if err := writeFile(target, data, perm); err != nil {
-		m.t.Fatalf("systemdtest: write %s: %v", path, err)
-	}
-}
-
-func writeFile(target string, data []byte, perm os.FileMode) (err error) {
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(target), ".holdfast-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if e := f.Chmod(perm); err == nil {
-		err = e
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), target)
-}
-
-// ReadFile returns what is in a file inside the machine.
-func (m *Machine) ReadFile(path string) []byte {
-	m.t.Helper()
-	data, err := os.ReadFile(m.Path(path))
-	if err != nil {
-		m.t.Fatalf("systemdtest: read %s: %v", path, err)
-	}
-	return data
-}
-
-// Path returns the host's path of the machine's file p. Symbolic links in it
-// are followed as the machine would follow them.
-func (m *Machine) Path(p string) string {
-	m.t.Helper()
-	resolved, err := resolve(m.root, p)
-	if err != nil {
-		m.t.Fatalf("systemdtest: %v", err)
-	}
-	return resolved
-}
-
-// resolve returns the path below root that p means to a process whose root
-// folder is root. What does not exist is taken as it stands.
-func resolve(root, p string) (string, error) {
-	const maxLinks = 40 // as in path_resolution(7)
-	done, left := "/", strings.Split(p, "/")
-	for links := 0; len(left) > 0; {
-		name := left[0]
-		left = left[1:]
-		next := filepath.Join(done, name)
-		target, err := os.Readlink(root + next)
-		if err != nil || name == "" || name == "." || name == ".." {
-			done = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("path %s: too many symbolic links", p)
-		}
-		if filepath.IsAbs(target) {
-			done = "/"
-		}
-		left = append(strings.Split(target, "/"), left...)
-	}
-	return root + done, nil
-}
-
-// Dial connects from inside the machine's network namespace.
+// Dial connects from inside the machine's network. TCP and UDP addresses are
+// literal, such as "127.0.0.1:80" or "[::1]:80": names would be looked up with
+// the host's files. A Unix address is a path inside the machine, or abstract
+// with a leading "@". Ending ctx ends a Dial that waits, and so does the end of
+// the machine. The caller closes the connection, which outlives neither its
+// peer nor the machine's. Dial fits the DialContext of an http.Transport.
 func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if strings.HasPrefix(network, "unix") && !strings.HasPrefix(address, "@") && !strings.HasPrefix(address, "\x00") {
-		path, err := resolve(m.root, address)
+	if path, ok := socketPath(network, address); ok {
+		resolved, err := resolve(m.root, path)
 		if err != nil {
-			return nil, err
+			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 		}
-		var d net.Dialer
-		return d.DialContext(ctx, network, path)
+		return dialPath(ctx, network, resolved)
 	}
 	return m.network.dial(ctx, network, address)
 }
 
-// end tears the machine down.
+// Listen binds a stream socket in the machine's network, so that what runs
+// there can connect to the test. Addresses are as for Dial, but for paths, which
+// are net.Listen's business with Path. The caller closes the listener.
+func (m *Machine) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if path, ok := socketPath(network, address); ok {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("%s is a path: use net.Listen on Machine.Path", path)}
+	}
+	return m.network.listen(ctx, network, address)
+}
+
+// socketPath is a Unix address that is in the file system, and not in the
+// network namespace as abstract ones are (unix(7)).
+func socketPath(network, address string) (string, bool) {
+	abstract := strings.HasPrefix(address, "@") || strings.HasPrefix(address, "\x00")
+	return address, strings.HasPrefix(network, "unix") && !abstract
+}
+
+// dead says how PID 1 ended, or nil while it runs.
+func (m *Machine) dead() error {
+	select {
+	case <-m.exited:
+		return fmt.Errorf("the machine's PID 1 has ended: %w", m.exit)
+	default:
+		return nil
+	}
+}
+
+// diagnosis is what helps to see why a machine, or a test in it, failed.
+func (m *Machine) diagnosis() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "console:\n%s\n", strings.TrimSpace(m.console.text()))
+	if err := m.dead(); err != nil {
+		fmt.Fprintln(&b, err)
+		return b.String()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for _, command := range [][]string{
+		{"systemctl", "--failed", "--plain", "--no-legend", "--no-pager"},
+		{"systemctl", "list-jobs", "--no-legend", "--no-pager"},
+		{"journalctl", "-o", "short-monotonic", "-q", "-n", "200", "--no-pager"},
+	} {
+		out, err := m.run(ctx, command[0], command[1:]...)
+		if err != nil {
+			out += err.Error()
+		}
+		fmt.Fprintf(&b, "%s:\n%s\n", strings.Join(command, " "), strings.TrimSpace(out))
+	}
+	return b.String()
+}
+
+// end tears the machine down, as far as it came.
 func (m *Machine) end() {
-	if m.t.Failed() && m.console != nil {
+	if m.booted && m.t.Failed() {
 		m.t.Logf("systemdtest: the machine of the failed test:\n%s", m.diagnosis())
 	}
 	if m.network != nil {

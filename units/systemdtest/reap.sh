@@ -1,21 +1,22 @@
-# Ends a machine once standard input ends, which it does when its owner closes
-# it or dies in whatever way: kills what runs in the cgroup given as $1 and
-# removes that cgroup and those below it. The mounts go with the processes.
+# Kills what runs in the cgroup $1 and removes it, once its owner wants that or
+# has died in whatever way: standard input ends then. The mounts and the network
+# of the processes go with them.
 cat >/dev/null
-group=$1
-i=0
-while [ -d "$group" ]; do
-	if [ -e "$group/cgroup.kill" ]; then
-		echo 1 >"$group/cgroup.kill"
-	else
-		find "$group" -name cgroup.procs -exec cat {} + | xargs -r kill -KILL
+target=$1
+tries=0
+while [ -d "$target" ]; do
+	if [ -e "$target/cgroup.kill" ]; then
+		echo 1 >"$target/cgroup.kill"
+	else # before Linux 5.14
+		for pid in $(find "$target" -name cgroup.procs -exec cat {} +); do
+			kill -KILL "$pid"
+		done
 	fi 2>/dev/null
-	find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
-	[ -d "$group" ] || break
-	i=$((i + 1))
-	if [ $i -gt 600 ]; then
-		echo "cgroup $group cannot be removed" >&2
+	find "$target" -depth -type d -exec rmdir {} \; 2>/dev/null
+	tries=$((tries + 1))
+	if [ -d "$target" ] && [ $tries -ge 1200 ]; then
+		echo "cgroup $target cannot be removed, it holds processes" $(cat "$target/cgroup.procs") >&2
 		exit 1
 	fi
-	sleep 0.05
+	[ ! -d "$target" ] || sleep 0.05
 done

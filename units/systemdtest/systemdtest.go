@@ -1,39 +1,132 @@
 package systemdtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest/internal/roots"
 )
 
-// Options chooses what a machine is made of. The zero value is the host's own
-// root folder.
+// Options says what a machine is made of. The zero value is the host's own root
+// folder.
 type Options struct {
-	// Root is the folder that is the machine's root. It is only read. Empty
-	// means the host's own.
+	// Root is the folder that becomes the machine's root folder, such as one
+	// that mkroot has built. It is read, never written. Empty means the host's.
 	Root string
 }
 
-// errCannot marks that a machine cannot run here, through no fault of the test.
+// Boot starts a machine and returns it once its systemd has finished starting
+// up. The machine is gone when t and its subtests have ended. If t fails, the
+// machine's console and the end of its journal are logged.
+//
+// Where no machine can run (the package comment says what it takes), Boot skips
+// t and says why, or fails it if HOLDFAST_E2E is "require". A machine that
+// should run and does not fails t. HOLDFAST_SYSTEMD is for Run alone.
+func Boot(t testing.TB, o Options) *Machine {
+	t.Helper()
+	root := o.Root
+	if root == "" {
+		root = "/"
+	}
+	m, err := boot(t, root)
+	refuse(t, err)
+	return m
+}
+
+// Run runs f once for each systemd that HOLDFAST_SYSTEMD names, one after the
+// other, each as a subtest with a machine of its own.
+//
+// The variable holds words with commas between them. "247", "252", "257" and
+// "262" mean the roots that mkroot builds, "all" means those four, and "host",
+// like no variable at all, means o.Root. The subtests are called systemd-247
+// and so on.
+func Run(t *testing.T, o Options, f func(t *testing.T, m *Machine)) {
+	t.Helper()
+	targets, err := choose(os.Getenv("HOLDFAST_SYSTEMD"))
+	if err != nil {
+		t.Fatalf("systemdtest: %v", err)
+	}
+	for _, name := range targets {
+		root := o.Root
+		if name == hostTarget {
+			name = hostName(root)
+		} else if root, err = namedRoot(name); err != nil {
+			t.Fatalf("systemdtest: %v", err)
+		}
+		t.Run("systemd-"+name, func(t *testing.T) {
+			f(t, Boot(t, Options{Root: root}))
+		})
+	}
+}
+
+const hostTarget = "host"
+
+// choose reads HOLDFAST_SYSTEMD: the roots' names or hostTarget, each once.
+func choose(value string) ([]string, error) {
+	var chosen []string
+	add := func(name string) {
+		if !slices.Contains(chosen, name) {
+			chosen = append(chosen, name)
+		}
+	}
+	for word := range strings.SplitSeq(value, ",") {
+		word = strings.TrimSpace(word)
+		switch {
+		case word == hostTarget, value == "":
+			add(hostTarget)
+		case word == "all":
+			for _, name := range roots.Names() {
+				add(name)
+			}
+		case slices.Contains(roots.Names(), word):
+			add(word)
+		default:
+			return nil, fmt.Errorf("HOLDFAST_SYSTEMD=%q: the word %q is none of host, all, %s",
+				value, word, strings.Join(roots.Names(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+// hostName names the subtest of a root by its version, where it can be had.
+func hostName(root string) string {
+	if root == "" {
+		root = "/"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if version, err := roots.Version(ctx, root); err == nil {
+		return fmt.Sprint(version)
+	}
+	return hostTarget
+}
+
+func namedRoot(name string) (string, error) {
+	recipe, err := roots.Find(name)
+	if err != nil {
+		return "", err
+	}
+	folder, err := roots.Folder()
+	if err != nil {
+		return "", err
+	}
+	return recipe.Path(folder), nil
+}
+
+// errCannot marks what is missing from the place and not from the test.
 var errCannot = errors.New("no machine can run here")
 
 func cannot(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errCannot, fmt.Errorf(format, args...))
 }
 
-// Boot starts a machine and returns it when its systemd has started up. The
-// machine ends with t.
-func Boot(t testing.TB, o Options) *Machine {
-	t.Helper()
-	m, err := boot(t, o.Root)
-	refuse(t, err)
-	return m
-}
-
-// refuse ends t if there is an error: as skipped where no machine can run.
+// refuse ends t if there is an error, by skipping it where no machine can run.
 func refuse(t testing.TB, err error) {
 	t.Helper()
 	switch {
@@ -43,66 +136,4 @@ func refuse(t testing.TB, err error) {
 	default:
 		t.Fatalf("systemdtest: %v", err)
 	}
-}
-
-// Run runs f once for each systemd that HOLDFAST_SYSTEMD names.
-func Run(t *testing.T, o Options, f func(t *testing.T, m *Machine)) {
-	t.Helper()
-	targets, err := choose(os.Getenv("HOLDFAST_SYSTEMD"), o.Root)
-	if err != nil {
-		t.Fatalf("systemdtest: %v", err)
-	}
-	for _, target := range targets {
-		t.Run("systemd-"+target.name, func(t *testing.T) {
-			f(t, Boot(t, Options{Root: target.root}))
-		})
-	}
-}
-
-type target struct{ name, root string }
-
-// choose reads HOLDFAST_SYSTEMD.
-func choose(value, root string) ([]target, error) {
-	known := []string{"247", "252", "257", "262"}
-	if value == "all" {
-		value = strings.Join(known, ",")
-	}
-	var targets []target
-	for word := range strings.SplitSeq(value, ",") {
-		switch word = strings.TrimSpace(word); word {
-		case "", "host":
-			targets = append(targets, target{"host", root})
-		case "247", "252", "257", "262":
-			targets = append(targets, target{word, rootsFolder() + "/systemd-" + word})
-		default:
-			return nil, fmt.Errorf("HOLDFAST_SYSTEMD: %q is none of host, all, %s", word, strings.Join(known, ", "))
-		}
-	}
-	return targets, nil
-}
-
-func rootsFolder() string {
-	if dir := os.Getenv("HOLDFAST_ROOTS"); dir != "" {
-		return dir
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = "/root/.cache"
-	}
-	return dir + "/holdfast/roots"
-}
-
-// parseVersion reads the first line of `systemctl --version`.
-func parseVersion(out string) (int, error) {
-	fields := strings.Fields(out)
-	if len(fields) > 1 && fields[0] == "systemd" {
-		digits := fields[1]
-		if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
-			digits = digits[:i]
-		}
-		if n, err := strconv.Atoi(digits); err == nil {
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("systemctl --version says %q", out)
 }
