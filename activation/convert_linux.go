@@ -126,6 +126,18 @@ func (c candidate) listen() error {
 	if c.kind.isUnix() && c.kind.Listening {
 		return fmt.Errorf("%w: a Unix socket that was shut down stays so; restart its socket unit", ErrShut)
 	}
+	// A TCP socket whose port was chosen by the kernel has lost it by the shutdown,
+	// and listen would choose another. One bound to a port of its own refuses the
+	// second bind with EINVAL.
+	if c.kind.isInet() {
+		own, err := unix.Getsockname(c.fd)
+		if err != nil {
+			return os.NewSyscallError("getsockname", err)
+		}
+		if err := unix.Bind(c.fd, own); err != nil && err != unix.EINVAL {
+			return os.NewSyscallError("bind", err)
+		}
+	}
 	// The kernel cuts the backlog to net.core.somaxconn.
 	return os.NewSyscallError("listen", unix.Listen(c.fd, math.MaxInt32))
 }

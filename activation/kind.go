@@ -105,7 +105,7 @@ func (k Kind) String() string {
 	if k.Addr != nil {
 		s += " on " + k.Addr.String()
 	}
-	if k.Peer != nil && k.Peer.String() != "" {
+	if k.Peer != nil {
 		s += " with peer " + k.Peer.String()
 	}
 	return s

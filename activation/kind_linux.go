@@ -111,14 +111,13 @@ func inspectSocket(fd int, k *Kind) error {
 	k.Listening = accepts != 0
 	k.Network = network(*k)
 
-	// x/sys decodes the addresses of more families than are named here, and
-	// fails on the rest, whose address is of no use to anyone.
-	if sa, err := unix.Getsockname(fd); err == nil {
-		k.Addr = address(k.Network, sa)
-	}
-	peer, err := unix.Getpeername(fd)
-	k.Connected = err == nil || err == unix.EAFNOSUPPORT
-	if err == nil {
+	// x/sys fails to decode the addresses of families that package net and this
+	// one do not serve either.
+	own, _ := unix.Getsockname(fd)
+	k.Addr = address(k.Network, own)
+	if k.Family != unix.AF_NETLINK { // whose peer is always the kernel
+		peer, err := unix.Getpeername(fd)
+		k.Connected = err == nil || err == unix.EAFNOSUPPORT
 		k.Peer = address(k.Network, peer)
 	}
 	if k.isStream() {
@@ -170,6 +169,9 @@ func address(network string, sa unix.Sockaddr) net.Addr {
 	var zone string
 	switch sa := sa.(type) {
 	case *unix.SockaddrUnix:
+		if sa.Name == "" || sa.Name == "@" {
+			return nil // x/sys has @ for a socket without a name
+		}
 		return &net.UnixAddr{Name: sa.Name, Net: network}
 	case *unix.SockaddrVM:
 		return &VsockAddr{CID: sa.CID, Port: sa.Port}
@@ -183,6 +185,8 @@ func address(network string, sa unix.Sockaddr) net.Addr {
 				zone = i.Name
 			}
 		}
+	default:
+		return nil
 	}
 	switch network {
 	case "tcp":
@@ -198,7 +202,7 @@ func bound(a net.Addr) bool {
 	case *net.TCPAddr:
 		return a.Port != 0
 	case *net.UnixAddr:
-		return a.Name != ""
+		return true
 	case *VsockAddr:
 		return a.Port != unix.VMADDR_PORT_ANY
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,8 +24,9 @@ var (
 // vsockListener is a listener on a non-blocking file: the file's poller wakes
 // Accept for a connection, for a deadline, and for Close.
 type vsockListener struct {
-	file *os.File
-	addr net.Addr
+	file   *os.File
+	addr   net.Addr
+	closed atomic.Bool
 }
 
 // newVsockListener makes a listener of a duplicate of f, which is bound to addr.
@@ -55,6 +57,8 @@ func (l *vsockListener) Accept() (net.Conn, error) {
 	})
 	if err == nil {
 		err = os.NewSyscallError("accept4", inner)
+	} else if l.closed.Load() {
+		err = net.ErrClosed // the raw connection of a file has an error of its own for it
 	}
 	if err != nil {
 		return nil, opError("accept", l.addr, nil, err)
@@ -68,9 +72,16 @@ func (l *vsockListener) Accept() (net.Conn, error) {
 	return &vsockConn{file: f, local: k.Addr, peer: k.Peer}, nil
 }
 
-func (l *vsockListener) Close() error                  { return opError("close", l.addr, nil, l.file.Close()) }
-func (l *vsockListener) Addr() net.Addr                { return l.addr }
-func (l *vsockListener) SetDeadline(t time.Time) error { return l.file.SetReadDeadline(t) }
+func (l *vsockListener) Close() error {
+	l.closed.Store(true)
+	return opError("close", l.addr, nil, l.file.Close())
+}
+
+func (l *vsockListener) Addr() net.Addr { return l.addr }
+
+func (l *vsockListener) SetDeadline(t time.Time) error {
+	return opError("set", l.addr, nil, l.file.SetReadDeadline(t))
+}
 
 func (l *vsockListener) SyscallConn() (syscall.RawConn, error) { return l.file.SyscallConn() }
 
