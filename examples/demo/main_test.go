@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDemo(t *testing.T) {
+	o := options{restarts: 2, clients: 4, rate: 200}
+	r := measure(t, o)
+	if c := r.Total.Counts; c.OK == 0 || c.Failed() > 0 {
+		t.Errorf("clients saw %+v, want some OK and no failure", c)
+	}
+	for _, phase := range []string{"at rest", "restart 1", "restart 2"} {
+		if n := r.Named(phase).Counts.Requests(); n == 0 {
+			t.Errorf("phase %q has no requests", phase)
+		}
+	}
+
+	var text strings.Builder
+	if err := print(&text, r, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"at rest", "restart 2", "all restarts", "refused 0"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, text.String())
+		}
+	}
+}
