@@ -16,7 +16,9 @@ type NamedFile struct {
 // and up, in order, and its environment says so as a manager's would, with
 // LISTEN_PID, LISTEN_PIDFDID (where the kernel has it), LISTEN_FDS and
 // LISTEN_FDNAMES. What cmd.Env, or the process's environment, has of another
-// activation is left out. Files in cmd.ExtraFiles follow behind the passed ones.
+// activation is left out. Files in cmd.ExtraFiles follow behind the passed ones, and beyond these
+// and the standard three the program holds no descriptor. (Before Linux 5.11 it also holds
+// what this process holds without close-on-exec.)
 //
 // LISTEN_PID is the child's own number, which nobody knows before the child
 // exists. So the child is first this program once more, whose main calls

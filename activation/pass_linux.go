@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -168,7 +169,11 @@ func execStep(steps []func() error) error {
 		// choose what runs with the program's privileges.
 		return fmt.Errorf("activation: %s=%s: refused in a program with privileges of its own", envStep, quote(spec))
 	}
+	// The pipe has the last of the numbers that are meant to be passed on. What is
+	// above came to this program by mistake, and goes no further; kernels before
+	// 5.11 do not have the call.
 	unix.CloseOnExec(fd)
+	unix.CloseRange(uint(fd), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	report := os.NewFile(uintptr(fd), envStep)
 	defer report.Close()
 	err = become(path, steps, report)
