@@ -14,6 +14,7 @@ mkdir /tmp/upper /tmp/work /tmp/root
 mount -t overlay -o lowerdir=.,upperdir=/tmp/upper,workdir=/tmp/work holdfast /tmp/root || exit 77
 cd /tmp/root
 
+# A root that does not do as one is the test's mistake.
 systemd=
 for f in usr/lib/systemd/systemd lib/systemd/systemd; do
 	if [ -x "$f" ]; then systemd=/$f units=${f%/systemd}/system; break; fi
@@ -22,7 +23,6 @@ if [ -z "$systemd" ]; then
 	echo "no systemd in $root: neither usr/lib/systemd/systemd nor lib/systemd/systemd" >&2
 	exit 1
 fi
-
 if ! [ -e usr/bin/umount ] && ! [ -e bin/umount ]; then
 	echo "no umount in $root: install util-linux there (Debian's package is called mount)" >&2
 	exit 1
@@ -31,16 +31,17 @@ fi
 # What the root's owner has configured and enabled is not part of the machine.
 # An empty folder here hides it, and costs nothing below the overlay.
 rm -rf etc/systemd
-mkdir -p etc/systemd/system etc/systemd/journald.conf.d
+mkdir -p etc/systemd/system
 ln -s "/$units/basic.target" etc/systemd/system/default.target
-cat >etc/systemd/journald.conf.d/holdfast.conf <<-EOF
+cat >etc/systemd/journald.conf <<-EOF
 	[Journal]
 	Storage=volatile
 	RateLimitIntervalSec=0
 	ReadKMsg=no
 EOF
-# It would read the host's audit log.
+# One would read the host's audit log, the other load modules into its kernel.
 ln -s /dev/null etc/systemd/system/systemd-journald-audit.socket
+ln -s /dev/null etc/systemd/system/modprobe@.service
 # Generators would bring in mounts from fstab, terminals and old init scripts.
 mkdir etc/systemd/system-generators
 for f in usr/lib/systemd/system-generators/* lib/systemd/system-generators/* usr/local/lib/systemd/system-generators/*; do
@@ -90,5 +91,5 @@ mkdir tmp/.old
 pivot_root . tmp/.old
 umount -l /tmp/.old
 rmdir /tmp/.old
-exec env -i container=holdfast TERM=dumb PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+exec env -i container=holdfast TERM=dumb SYSTEMD_COLORS=0 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	"$systemd" --show-status=yes

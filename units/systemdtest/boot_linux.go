@@ -28,6 +28,11 @@ const (
 
 	// forbidden is boot.sh's exit status where the host does not let it mount.
 	forbidden = 77
+
+	// withheld are the capabilities by which a unit would reach the host's
+	// clock, devices and kernel. CapabilityBoundingSet= in system.conf would
+	// take them from the host's own usermode helpers too.
+	withheld = "-sys_module,-sys_rawio,-sys_time,-wake_alarm,-block_suspend,-syslog"
 )
 
 // boot starts a machine. An error that is errCannot is about the place.
@@ -49,7 +54,7 @@ func boot(t testing.TB, root string) (*Machine, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(group))
 	}
-	m := &Machine{t: t, group: group, nsenter: p.nsenter, reaper: reaper, exited: make(chan struct{})}
+	m := &Machine{t: t, group: group, programs: p.programs, reaper: reaper, exited: make(chan struct{})}
 	t.Cleanup(m.end)
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
@@ -79,7 +84,8 @@ func (m *Machine) start(root string) error {
 	}
 	defer group.Close()
 
-	cmd := exec.Command("/bin/sh", "-c", bootScript, "boot", root, terminal.Name())
+	cmd := exec.Command(m.programs["setpriv"], "--bounding-set", withheld,
+		"/bin/sh", "-c", bootScript, "boot", root, terminal.Name())
 	cmd.Env = cleanEnv()
 	cmd.Stdout, cmd.Stderr = terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -144,7 +150,7 @@ func (m *Machine) awaitSystemd(ctx context.Context) error {
 		// The folder is the host's until boot.sh has changed roots, and the
 		// host may have such a socket.
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid))
-		if err == nil && !bytes.HasPrefix(cmdline, []byte("/bin/sh")) {
+		if err == nil && bytes.Contains(bytes.SplitN(cmdline, []byte{0}, 2)[0], []byte("systemd")) {
 			if _, err := os.Stat(m.root + "/run/systemd/private"); err == nil {
 				return nil
 			}

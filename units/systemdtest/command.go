@@ -61,7 +61,7 @@ func (m *Machine) command(ctx context.Context, name string, args ...string) (*ex
 	if err := os.MkdirAll(group, 0o755); err != nil {
 		return nil, "", err
 	}
-	enter := []string{"-c", enterScript, "enter", group, m.nsenter, "-t", strconv.Itoa(m.pid),
+	enter := []string{"-c", enterScript, "enter", group, m.programs["nsenter"], "-t", strconv.Itoa(m.pid),
 		"-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--", name}
 	cmd := exec.CommandContext(ctx, "/bin/sh", append(enter, args...)...)
 	cmd.Env = cleanEnv()

@@ -14,16 +14,16 @@ import (
 // called from several goroutines, but those that return no error end a test
 // that they fail, so they belong in the test's own goroutine.
 type Machine struct {
-	t       testing.TB
-	group   string // the cgroup that is the root of the machine's hierarchy
-	pid     int    // its PID 1, as the host counts
-	root    string // its root folder, as the host reaches it
-	nsenter string // the host's program
-	version int
-	booted  bool
-	reaper  *reaper
-	console *console
-	network *network
+	t        testing.TB
+	group    string            // the cgroup that is the root of the machine's hierarchy
+	pid      int               // its PID 1, as the host counts
+	root     string            // its root folder, as the host reaches it
+	programs map[string]string // the host's, by name
+	version  int
+	booted   bool
+	reaper   *reaper
+	console  *console
+	network  *network
 
 	exited chan struct{} // closed when PID 1 has ended
 	exit   error         // how, once exited is closed

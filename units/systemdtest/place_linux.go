@@ -42,6 +42,7 @@ var programs = []struct{ name, from string }{
 	{"mount", "mount or util-linux"},
 	{"nsenter", "util-linux"},
 	{"pivot_root", "util-linux"},
+	{"setpriv", "util-linux"},
 }
 
 // findProgram also looks where root's programs are: PATH may be a user's.
@@ -58,9 +59,9 @@ func findProgram(name string) (string, error) {
 
 // place is where a machine can run.
 type place struct {
-	root    string
-	cgroups []string // folders that may take its cgroup, the best first
-	nsenter string
+	root     string
+	cgroups  []string          // folders that may take its cgroup, the best first
+	programs map[string]string // the paths of the host's, by name
 }
 
 // look finds what a machine with this root folder needs, or says what is
@@ -69,7 +70,7 @@ func (h host) look(root string) (place, error) {
 	if h.euid != 0 {
 		return place{}, cannot("it takes root to make namespaces, and this is user %d", h.euid)
 	}
-	p := place{cgroups: cgroupPlaces(h.mountinfo, h.cgroup)}
+	p := place{cgroups: cgroupPlaces(h.mountinfo, h.cgroup), programs: make(map[string]string)}
 	if len(p.cgroups) == 0 {
 		return place{}, cannot("no cgroup2 file system is mounted (mount -t cgroup2 none /sys/fs/cgroup)")
 	}
@@ -78,9 +79,7 @@ func (h host) look(root string) (place, error) {
 		if err != nil {
 			return place{}, cannot("no program %s: install %s", program.name, program.from)
 		}
-		if program.name == "nsenter" {
-			p.nsenter = path
-		}
+		p.programs[program.name] = path
 	}
 	var err error
 	if p.root, err = filepath.Abs(root); err != nil {
@@ -131,7 +130,7 @@ func cgroupPlaces(mountinfo, self string) []string {
 		places := []string{point}
 		for line := range strings.Lines(self) {
 			own, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")
-			if !ok {
+			if !ok || strings.HasPrefix(own, "/..") { // outside the namespace
 				continue
 			}
 			if own, err := filepath.Rel(top, own); err == nil && filepath.IsLocal(own) && own != "." {
