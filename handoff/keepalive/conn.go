@@ -29,11 +29,13 @@ type conn struct {
 	size  int    // of net/http's first Read
 	check bool   // the next Read is the first one since net/http went idle
 
-	state   http.ConnState // as net/http reported it last
-	partial bool           // something was read since
-	foreign bool           // hijacked or HTTP/2: no longer ours to judge
-	finish  bool           // not to be carried
-	closed  bool
+	state    http.ConnState // as net/http reported it last
+	partial  bool           // something was read since
+	foreign  bool           // hijacked or HTTP/2: no longer ours to judge
+	finish   bool           // not to be carried
+	answered bool           // the handler is done with what is the last request
+	closed   bool           // by net/http
+	linger   bool           // but only half
 
 	reading  bool      // net/http waits in Read
 	nudged   bool      // it was woken to look around
@@ -251,6 +253,13 @@ func (c *conn) begin(r *http.Request) bool {
 	return !pipelined || time.Since(d.since) > d.grace
 }
 
+// end is called when the handler is done with the last request.
+func (c *conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answered = !c.foreign
+}
+
 // setState is called when net/http reports a new state of the connection, and
 // whether that says that it speaks HTTP/2.
 func (c *conn) setState(s http.ConnState, http2 bool) {
@@ -316,15 +325,40 @@ func (c *conn) WriteTo(w io.Writer) (int64, error) {
 // NetConn returns the connection below, for what only its own type can do.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
+// Close closes the connection, unless it has been carried. Behind the last
+// answer it closes it for writing only, once: see drop.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	if c.taken.Load() {
 		c.mu.Unlock()
 		return nil
 	}
+	c.linger = c.answered && !c.closed
 	c.closed = true
+	linger := c.linger
 	c.mu.Unlock()
+	if linger && c.CloseWrite() == nil {
+		return nil
+	}
 	return c.Conn.Close()
+}
+
+// maxLinger bounds drop.
+const maxLinger = 500 * time.Millisecond
+
+// drop is called when net/http is done with the connection. If the client sends
+// on behind its last answer it reads that away until the client closes: were it
+// left unread, the kernel would reset the connection, and the client might lose
+// the answer.
+func (c *conn) drop() {
+	c.mu.Lock()
+	linger := c.linger
+	c.mu.Unlock()
+	if linger {
+		c.Conn.SetReadDeadline(time.Now().Add(maxLinger))
+		io.Copy(io.Discard, c.Conn)
+		c.Conn.Close()
+	}
 }
 
 // CloseWrite is what net/http does before it closes a connection on which it

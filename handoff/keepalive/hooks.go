@@ -17,11 +17,11 @@ func (t *Tracker) chain() {
 	state := t.srv.ConnState
 	t.srv.ConnState = func(nc net.Conn, s http.ConnState) {
 		c, own := unwrap(nc)
-		if c != nil {
-			t.stateChanged(c, nc, s)
-		}
 		if state != nil {
 			state(own, s)
+		}
+		if c != nil {
+			t.stateChanged(c, nc, s)
 		}
 	}
 
@@ -94,6 +94,7 @@ func (t *Tracker) stateChanged(c *conn, nc net.Conn, s http.ConnState) {
 		if t.drain.Load() != nil {
 			t.finished.Add(1)
 		}
+		c.drop()
 		t.leave(c)
 	}
 }
@@ -108,6 +109,7 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok && c.begin(r) {
 		w.Header().Set("Connection", "close")
+		defer c.end()
 	}
 	next := h.next
 	if next == nil {

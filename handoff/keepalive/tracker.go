@@ -39,7 +39,7 @@ type Tracker struct {
 	mu        sync.Mutex
 	live      map[*conn]struct{} // what Drain waits for
 	http2     map[*conn]struct{} // what Shutdown waits for
-	serving   int // calls of Serve and ServeTLS
+	serving   int                // calls of Serve and ServeTLS
 	listeners map[*listener]struct{}
 	queues    map[net.Listener]*queue
 	contexts  map[net.Listener]context.Context
