@@ -44,14 +44,13 @@ func (c *client) exchange(request Request, raw []byte, deadline time.Time) (done
 		return done, true, err
 	}
 	last = response.Close || writeErr != nil || response.StatusCode == http.StatusSwitchingProtocols
-	if err := c.judge(request, response); err != nil {
-		return done, last, err
-	}
 	leaves := last || !c.load.options.KeepAlive
-	if c.in.br.Buffered() > 0 || leaves && c.pending() == readable {
-		return done, true, classError{Wrong, errors.New("bytes follow the answer")}
+	surplus := c.in.br.Buffered() > 0 || leaves && c.pending() == readable
+	err = c.judge(request, response)
+	if err == nil && surplus {
+		err = classError{Wrong, errors.New("bytes follow the answer")}
 	}
-	return done, last, nil
+	return done, last || surplus, err
 }
 
 // finishWrite returns the error of the write, once it has ended: it is ended

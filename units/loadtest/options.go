@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -163,13 +164,14 @@ func (o *Options) target() (*url.URL, error) {
 	if o.URL == "" && o.Network == "unix" {
 		o.URL = "http://localhost/"
 	}
+	if !strings.HasPrefix(o.URL, "http://") && !strings.HasPrefix(o.URL, "https://") {
+		return nil, fmt.Errorf("loadtest: option URL: %q does not begin with http:// or https://", o.URL)
+	}
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("loadtest: option URL: %w", err)
 	}
 	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("loadtest: option URL: %q does not begin with http:// or https://", o.URL)
 	case u.Host == "":
 		return nil, fmt.Errorf("loadtest: option URL: %q names no host", o.URL)
 	case u.User != nil:

@@ -29,6 +29,10 @@ func (r *Result) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(table, "%s\t%.2f s\t%d\t%.0f\t%d\t", p.Name, p.Elapsed.Seconds(), p.Counts.Requests(), rate, p.Counts.Failed())
 		for _, q := range []float64{50, 90, 99, 99.9, 100} {
+			if p.Latency.Count() == 0 {
+				fmt.Fprint(table, "-\t")
+				continue
+			}
 			fmt.Fprintf(table, "%s\t", milliseconds(p.Latency.Percentile(q)))
 		}
 		fmt.Fprintln(table)
@@ -43,7 +47,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		ends = append(ends, fmt.Sprintf("%s %d", strings.ReplaceAll(string(class), "_", " "), total.Of(class)))
 	}
 	fmt.Fprintf(&b, "\nrequests: %s\n", strings.Join(ends, ", "))
-	fmt.Fprintf(&b, "connections: %d opened, %d reconnected, %d requests lost on a kept one (stale)\n",
+	fmt.Fprintf(&b, "connections: opened %d, reconnected %d; requests lost on a kept one (stale): %d\n",
 		total.Connections, total.Reconnected, total.Stale)
 
 	if len(r.Failures) > 0 {
@@ -62,7 +66,11 @@ func (w Workload) String() string {
 	if w.Network == "unix" {
 		parts = append(parts, "at "+w.Address)
 	}
-	parts = append(parts, fmt.Sprintf("%d clients", w.Clients))
+	clients := "clients"
+	if w.Clients == 1 {
+		clients = "client"
+	}
+	parts = append(parts, fmt.Sprintf("%d %s", w.Clients, clients))
 	if w.KeepAlive {
 		parts = append(parts, "kept connections")
 	} else {
