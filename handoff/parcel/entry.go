@@ -46,9 +46,8 @@ type Entry struct {
 	// Done, where not nil, is called exactly once for an entry that Put has
 	// taken. With nil the entry is in the parcel, and the caller may close its
 	// copies of the descriptors. With an error it is not, and never will be by
-	// this writer: everything is still the caller's. It is called without any
-	// lock held, by a Put, a Flush, a Close or the writer's timer, in the order of
-	// Put.
+	// this writer: everything is still the caller's. A Put, a Flush, a Close or the
+	// writer's timer calls it, with no lock held.
 	Done func(error)
 }
 
@@ -81,4 +80,12 @@ func (e *Entry) check(maxPayload int64) error {
 // they carry, and the bytes of their payloads.
 type Counts struct {
 	Entries, Descriptors, Bytes int64
+}
+
+func (c Counts) plus(d Counts) Counts {
+	return Counts{c.Entries + d.Entries, c.Descriptors + d.Descriptors, c.Bytes + d.Bytes}
+}
+
+func (c Counts) minus(d Counts) Counts {
+	return Counts{c.Entries - d.Entries, c.Descriptors - d.Descriptors, c.Bytes - d.Bytes}
 }

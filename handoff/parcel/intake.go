@@ -1,0 +1,127 @@
+package parcel
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+)
+
+// A Delivery is what a manager passes on to a running generation.
+type Delivery struct {
+	// ID is what Taken is called with.
+	ID uint64
+
+	// Name is what it was stored under, FDNAME= of sd_notify(3).
+	Name string
+
+	// Files are the receiver's, to close. They are close-on-exec.
+	Files []*os.File
+
+	// Owned says that this is no delivery but the word that no predecessor holds
+	// anything any more. What a later successor leaves behind may come after it.
+	Owned bool
+}
+
+// An Intake is a generation's end of HANDOFF_SOCKET: what is stored for it
+// after its start arrives there.
+type Intake struct {
+	e   *endpoint
+	buf []byte
+	mu  sync.Mutex // held while sending
+}
+
+// OpenIntake takes the socket that HANDOFF_SOCKET names, makes it close-on-exec,
+// and unsets the variable, so that no child takes it for its own. Without the
+// variable it returns (nil, nil): there is nobody who delivers. Elsewhere than
+// on Linux the error is errors.ErrUnsupported where the variable is set.
+func OpenIntake() (*Intake, error) {
+	value, ok := os.LookupEnv(SocketEnv)
+	if !ok {
+		return nil, nil
+	}
+	os.Unsetenv(SocketEnv)
+	fd, err := strconv.Atoi(value)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("parcel: %s=%q: want the number of a descriptor above 2", SocketEnv, value)
+	}
+	e, err := inheritEndpoint(fd)
+	if err != nil {
+		return nil, fmt.Errorf("parcel: %s (fd %d): %w", SocketEnv, fd, err)
+	}
+	return newIntake(e), nil
+}
+
+// NewIntake works on a copy of f, a generation's end of HANDOFF_SOCKET, which
+// stays the caller's.
+func NewIntake(f *os.File) (*Intake, error) {
+	e, err := dupEndpoint(f)
+	if err != nil {
+		return nil, fmt.Errorf("parcel: %s: %w", f.Name(), err)
+	}
+	return newIntake(e), nil
+}
+
+func newIntake(e *endpoint) *Intake {
+	return &Intake{e: e, buf: make([]byte, maxDelivery)}
+}
+
+// Next waits for the next delivery until ctx ends, and returns them in the order
+// in which the manager sent them. Only one goroutine may call it at a time.
+//
+// It returns io.EOF when the manager has gone, and ErrClosed after Close.
+// ErrFormat, ErrVersion and a *LimitError leave the message where it is, as
+// Reader.Receive does.
+func (in *Intake) Next(ctx context.Context) (*Delivery, error) {
+	for {
+		var n note
+		fds, err := in.e.receive(ctx, in.buf, func(m []byte, fds []int) (err error) {
+			n, err = parseNote(m, len(fds))
+			return err
+		})
+		if err == io.EOF {
+			return nil, io.EOF
+		}
+		if err != nil {
+			return nil, in.errorf("next delivery", err)
+		}
+		if n.id == 0 {
+			closeAll(fds) // of a message that says nothing known
+			if n.owned {
+				return &Delivery{Owned: true}, nil
+			}
+			continue
+		}
+		d := &Delivery{ID: n.id, Name: n.name}
+		for _, fd := range fds {
+			d.Files = append(d.Files, os.NewFile(uintptr(fd), n.name))
+		}
+		return d, nil
+	}
+}
+
+// Taken tells the manager that the generation has what delivery id brought, and
+// that the manager may close its copies. Until then the manager keeps them, for
+// the next generation if this one dies. For a parcel that means: its END record
+// has been received.
+func (in *Intake) Taken(ctx context.Context, id uint64) error {
+	if id == 0 {
+		return fmt.Errorf("parcel: delivery 0 cannot be acknowledged")
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.e.sendNote(ctx, note{taken: id}, nil); err != nil {
+		return in.errorf(fmt.Sprintf("acknowledge delivery %d", id), err)
+	}
+	return nil
+}
+
+// Close closes the socket; a Next that waits returns ErrClosed. The manager
+// takes it that nothing more will be taken.
+func (in *Intake) Close() error { return in.e.close() }
+
+func (in *Intake) errorf(op string, err error) error {
+	return fmt.Errorf("parcel: %s: %s: %w", SocketEnv, op, err)
+}
