@@ -188,3 +188,20 @@ func isOpen(fd int) bool {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil
 }
+
+// What the tests of package activation_test need to know of this machine.
+
+// HasPidfdID tells whether a process can know its LISTEN_PIDFDID.
+func HasPidfdID() bool {
+	_, ok := ownPidfdID()
+	return ok
+}
+
+// VsockMissing says why there is no vsock, or nil.
+func VsockMissing() error {
+	fd, err := vsockSocket(unix.VMADDR_CID_ANY)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}

@@ -9,16 +9,17 @@ import (
 	"testing"
 )
 
-// envHelper names the helper that a process of the test binary runs instead of
+// EnvHelper names the helper that a process of the test binary runs instead of
 // the tests.
-const envHelper = "ACTIVATION_TEST_HELPER"
+const EnvHelper = "ACTIVATION_TEST_HELPER"
 
 // helpers are the programs that tests start. What one returns goes to standard
 // error, and the exit status is 1.
 var helpers = map[string]func() error{}
 
-// helper registers a helper; call it from a variable declaration, beside the test.
-func helper(name string, f func() error) string {
+// Helper registers a helper and returns its name; call it from a variable
+// declaration, beside the test.
+func Helper(name string, f func() error) string {
 	if _, ok := helpers[name]; ok {
 		panic("two helpers are called " + name)
 	}
@@ -28,7 +29,7 @@ func helper(name string, f func() error) string {
 
 // environ is the environment in which the test binary runs a helper.
 func environ(name string, more ...string) []string {
-	return append(append(os.Environ(), envHelper+"="+name), more...)
+	return append(append(os.Environ(), EnvHelper+"="+name), more...)
 }
 
 // helperCommand prepares the test binary to run a helper.
@@ -56,7 +57,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(127)
 	}
-	name, ok := os.LookupEnv(envHelper)
+	name, ok := os.LookupEnv(EnvHelper)
 	if !ok {
 		os.Exit(m.Run())
 	}

@@ -36,7 +36,7 @@ type report struct {
 
 // childReport inherits, and describes what it got as JSON. It stands for a program
 // that was started: nothing of it is prepared by this package.
-var childReport = helper("report", func() error {
+var childReport = Helper("report", func() error {
 	r := report{Args: os.Args[1:], Env: os.Environ()}
 	own, _ := ownPidfdID()
 	r.OwnPIDFD = os.Getenv(envPIDFDID) == strconv.FormatUint(own, 10)
