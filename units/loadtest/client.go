@@ -63,7 +63,10 @@ func (o outcome) stale() bool {
 }
 
 func newClient(l *Load) *client {
-	c := &client{load: l, dial: l.options.Dial, alarm: newAlarm()}
+	c := &client{load: l, dial: l.options.Dial, alarm: newTimerAlarm()}
+	if l.options.Rate > 0 {
+		c.alarm = newAlarm()
+	}
 	c.out.msg = l.msg
 	c.in.br = bufio.NewReader(nil)
 	if c.dial == nil {
@@ -226,7 +229,7 @@ func (c *client) drop() {
 	c.mu.Lock()
 	c.current = nil
 	c.mu.Unlock()
-	_ = c.raw.Close()
+	_ = c.conn.Close() // TLS says goodbye, for at most 5 s
 	c.conn, c.raw = nil, nil
 }
 

@@ -15,9 +15,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	if n := result.Total.Counts.Failed(); n > 0 {
-//		return fmt.Errorf("%d requests failed, first: %v", n, result.Failures[0])
-//	}
+//	return result.Err() // names the counts and the first failures, if there are any
 //
 // [Start] does the same in the background; [Load.Mark] begins a phase, so that
 // what clients see at rest and while a service restarts is counted apart.

@@ -68,7 +68,7 @@ type Options struct {
 	Rate      float64 // requests a second of all clients together (open loop); 0: as fast as they are answered (closed loop)
 	KeepAlive bool    // false: a new connection for each request
 
-	PostEvery int // every how manieth request is a POST with a body, the others are GETs; 1: all, 0: none
+	PostEvery int // one request in this many is a POST with a body, the others are GETs; 0: none
 	BodySize  int // bytes in the body of a POST; default 1024
 
 	// The run ends when Requests have been begun, or no more are begun after

@@ -1,7 +1,9 @@
 package loadtest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -159,6 +161,23 @@ func (r *Result) Named(name string) Phase {
 		}
 	}
 	return Merge(name, named...)
+}
+
+// Err returns nil if there were requests and all of them were answered rightly,
+// else an error that holds the counts and the first failures.
+func (r *Result) Err() error {
+	c := r.Total.Counts
+	switch {
+	case c.Failed() > 0:
+		var first strings.Builder
+		for _, f := range r.Failures {
+			fmt.Fprintf(&first, "\n\t%s", f)
+		}
+		return fmt.Errorf("loadtest: %d of %d requests failed: %s%s", c.Failed(), c.Requests(), c, first.String())
+	case c.OK == 0:
+		return fmt.Errorf("loadtest: no request was answered: %s", c)
+	}
+	return nil
 }
 
 // firstOfEach sorts failures by time and keeps the first MaxFailures of each class.

@@ -193,6 +193,26 @@ func TestFirstOfEach(t *testing.T) {
 	}
 }
 
+func TestErr(t *testing.T) {
+	for _, test := range []struct {
+		counts Counts
+		want   string
+	}{
+		{Counts{OK: 3, Reconnected: 1, Stale: 0}, ""},
+		{Counts{OK: 3, Canceled: 2}, ""},
+		{Counts{}, "no request was answered"},
+		{Counts{Canceled: 2}, "no request was answered"},
+		{Counts{OK: 3, Cut: 1}, "1 of 4 requests failed: ok 3, refused 0, reset 0, cut 1"},
+	} {
+		r := sample()
+		r.Total.Counts = test.counts
+		err := r.Err()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: error %v, want %q", test.counts, err, test.want)
+		}
+	}
+}
+
 func TestOf(t *testing.T) {
 	c := sample().Phases[1].Counts
 	var sum int64

@@ -42,11 +42,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 
 	total := r.Total.Counts
-	var ends []string
-	for _, class := range classes {
-		ends = append(ends, fmt.Sprintf("%s %d", strings.ReplaceAll(string(class), "_", " "), total.Of(class)))
-	}
-	fmt.Fprintf(&b, "\nrequests: %s\n", strings.Join(ends, ", "))
+	fmt.Fprintf(&b, "\nrequests: %s\n", total)
 	fmt.Fprintf(&b, "connections: opened %d, reconnected %d; requests lost on a kept one (stale): %d\n",
 		total.Connections, total.Reconnected, total.Stale)
 
@@ -58,6 +54,15 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// String says in one line how the requests ended.
+func (c Counts) String() string {
+	var ends []string
+	for _, class := range classes {
+		ends = append(ends, fmt.Sprintf("%s %d", strings.ReplaceAll(string(class), "_", " "), c.Of(class)))
+	}
+	return strings.Join(ends, ", ")
 }
 
 // String says in one line what was asked for.

@@ -105,7 +105,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "loadtest: print the result: %v\n", e)
 		return failed
 	}
-	if c := result.Total.Counts; err != nil || c.Failed() > 0 || c.OK == 0 {
+	if err != nil || result.Err() != nil {
 		return failed
 	}
 	return clean
@@ -143,7 +143,7 @@ func parse(args []string, stderr io.Writer) (*invocation, error) {
 	flags.Int64Var(&o.Requests, "requests", 0, "end after this many requests")
 	flags.DurationVar(&o.Duration, "duration", 0, "begin no requests after this time (default 10s, if there is no -requests)")
 	flags.DurationVar(&o.Timeout, "timeout", loadtest.DefaultTimeout, "how long one request may take, its dial included")
-	flags.IntVar(&o.PostEvery, "post-every", 0, "every `n`th request is a POST with a body, the others are GETs; 1: all, 0: none")
+	flags.IntVar(&o.PostEvery, "post-every", 0, "one request in `n` is a POST with a body, the others are GETs; 0: none")
 	flags.IntVar(&o.BodySize, "body-size", loadtest.DefaultBodySize, "`bytes` in the body of a POST")
 	unix := flags.String("unix", "", "connect to the Unix socket at `path` (@ first: in the abstract namespace)")
 	flags.Func("header", "send this header with each request, as `'Name: value'`; may be repeated", func(s string) error {
