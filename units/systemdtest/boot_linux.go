@@ -54,15 +54,15 @@ func boot(t testing.TB, root string) (*Machine, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(group))
 	}
-	m := &Machine{t: t, group: group, programs: p.programs, reaper: reaper, exited: make(chan struct{})}
+	m := &Machine{t: t, source: p.root, group: group, programs: p.programs, reaper: reaper, exited: make(chan struct{})}
 	t.Cleanup(m.end)
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
-	if err := m.start(p.root); err != nil {
+	if err := m.start(); err != nil {
 		return nil, err
 	}
 	if err := m.settle(ctx); err != nil {
-		return nil, fmt.Errorf("boot %s: %w\n%s", p.root, err, m.diagnosis())
+		return nil, fmt.Errorf("boot %s: %w\n%s", m.source, err, m.diagnosis())
 	}
 	if m.network, err = openNetwork(m.pid); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func boot(t testing.TB, root string) (*Machine, error) {
 }
 
 // start runs the boot script as PID 1 of new namespaces, in m's cgroup.
-func (m *Machine) start(root string) error {
+func (m *Machine) start() error {
 	console, terminal, err := openConsole()
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (m *Machine) start(root string) error {
 	defer group.Close()
 
 	cmd := exec.Command(m.programs["setpriv"], "--bounding-set", withheld,
-		"/bin/sh", "-c", bootScript, "boot", root, terminal.Name())
+		"/bin/sh", "-c", bootScript, "boot", m.source, terminal.Name())
 	cmd.Env = cleanEnv()
 	cmd.Stdout, cmd.Stderr = terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -74,8 +74,9 @@ func buildOnce(pkg string, verb []string) (string, error) {
 		}
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s made no program: %w", strings.Join(cmd.Args, " "), err)
+	// A library's compiled form is not executable; of no test files comes nothing.
+	if info, err := os.Stat(path); err != nil || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s: package %s makes no program", strings.Join(cmd.Args, " "), pkg)
 	}
 	builds.done[key] = path
 	return path, nil

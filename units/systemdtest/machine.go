@@ -17,6 +17,7 @@ type Machine struct {
 	t        testing.TB
 	group    string            // the cgroup that is the root of the machine's hierarchy
 	pid      int               // its PID 1, as the host counts
+	source   string            // the folder it was made from
 	root     string            // its root folder, as the host reaches it
 	programs map[string]string // the host's, by name
 	version  int

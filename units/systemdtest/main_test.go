@@ -9,7 +9,13 @@ import (
 
 // helpers are what this test binary does instead of testing when helperVariable
 // names one. Their arguments follow the program's name.
-var helpers = map[string]func(args []string) error{}
+var helpers = map[string]func(args []string) error{
+	"greet": func(args []string) error {
+		_, err := fmt.Println("hello", strings.Join(args, " "))
+		return err
+	},
+	"hold": hold,
+}
 
 const helperVariable = "SYSTEMDTEST_HELPER"
 
