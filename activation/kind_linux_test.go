@@ -1,12 +1,12 @@
 package activation
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -234,10 +234,48 @@ func TestChecksOfFiles(t *testing.T) {
 	if _, err := kinds["queue"].IsMQ("relative"); err == nil {
 		t.Error("a name without a slash was taken")
 	}
-	if _, err := os.Stat("/dev/mqueue" + queueName); errors.Is(err, os.ErrNotExist) {
-		t.Skip("/dev/mqueue is not mounted: a queue cannot be compared by name")
+}
+
+// envQueue names the queue that childQueue compares.
+const envQueue = "ACTIVATION_TEST_QUEUE"
+
+// childQueue compares a queue by name where /dev/mqueue is mounted, in a mount
+// namespace of its own.
+var childQueue = Helper("queue", func() error {
+	if err := os.MkdirAll("/dev/mqueue", 0o755); err != nil {
+		return err
 	}
-	if got, err := kinds["queue"].IsMQ(queueName); err != nil || !got {
-		t.Errorf("IsMQ with its name: %v, %v", got, err)
+	if err := unix.Mount("mqueue", "/dev/mqueue", "mqueue", 0, ""); err != nil {
+		return err
+	}
+	s, err := Inherit()
+	if err != nil {
+		return err
+	}
+	defer s.Files("queue")
+	for name, want := range map[string]bool{os.Getenv(envQueue): true, "/holdfast-is-not-there": false} {
+		if got, err := s.Unclaimed()[0].Kind.IsMQ(name); err != nil || got != want {
+			return fmt.Errorf("IsMQ(%q): %v, %w; want %v", name, got, err, want)
+		}
+	}
+	return nil
+})
+
+func TestMessageQueueByName(t *testing.T) {
+	leaktest.Check(t)
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount /dev/mqueue")
+	}
+	fd, name := messageQueue(t)
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	cmd := helperCommand(t, childQueue)
+	cmd.Env = append(cmd.Env, envQueue+"="+name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if err := Start(t.Context(), cmd, NamedFile{"queue", f}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ type NamedFile struct {
 // LISTEN_PID is the child's own number, which nobody knows before the child
 // exists. So the child is first this program once more, whose main calls
 // [ExecStep]; that sets the variables and executes cmd's program in its place.
-// Start returns when the program has been executed. It takes a few milliseconds.
+// Start returns when the program has been executed.
 //
 // The caller keeps the files, and closes them; their mode (O_NONBLOCK) does not
 // change. After an error no process is left, and with cmd.Wait the caller waits
