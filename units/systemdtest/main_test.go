@@ -14,7 +14,6 @@ var helpers = map[string]func(args []string) error{
 		_, err := fmt.Println("hello", strings.Join(args, " "))
 		return err
 	},
-	"hold": hold,
 }
 
 const helperVariable = "SYSTEMDTEST_HELPER"

@@ -22,6 +22,8 @@ type remains struct {
 	Folder string // where programs are built
 }
 
+func init() { helpers["hold"] = hold }
+
 // hold boots a machine with something in it, tells what of it there is, and
 // waits to be killed.
 func hold([]string) error {
