@@ -53,7 +53,7 @@ type outcome struct {
 	took        time.Duration // from when it was due to the last byte of the answer, or the failure
 	connected   bool          // a connection was opened for it
 	reconnected bool          // and it is not the client's first
-	reused      bool          // it was sent on one that had carried a request before
+	reused      bool          // it was for one that had carried a request before
 	received    int64         // bytes of the answer that came
 	local       string        // this end of the connection, if the request failed
 }
@@ -141,11 +141,11 @@ func (c *client) ready(deadline time.Time, o *outcome) error {
 		return classError{TimedOut, fmt.Errorf("not sent: no client was free within %v of when it was due", c.load.options.Timeout)}
 	}
 	if c.conn != nil {
-		switch c.pending() {
+		switch c.peek() {
 		case nothing:
 			return nil
 		case readable:
-			o.local = c.conn.LocalAddr().String()
+			o.local, o.reused = c.conn.LocalAddr().String(), true
 			c.drop()
 			return classError{Wrong, errors.New("not sent: the connection holds bytes that nobody asked for")}
 		case closed:
@@ -170,7 +170,7 @@ func (c *client) count(request Request, due time.Time, o outcome) {
 		return
 	}
 	c.tally.fail(Failure{
-		Class: o.class, Time: due, AfterNS: int64(o.took), Phase: marks[phase].name,
+		Class: o.class, Time: due.Round(0), AfterNS: int64(o.took), Phase: marks[phase].name,
 		ID: request.ID, Method: request.Method,
 		Local: o.local, OnReused: o.reused, Received: o.received, Text: o.err.Error(),
 	})
@@ -203,8 +203,8 @@ func (c *client) connect(deadline time.Time) error {
 	return nil
 }
 
-// pending says what there is to read on the connection at this moment.
-func (c *client) pending() pending {
+// peek says what there is to read on the connection at this moment.
+func (c *client) peek() pending {
 	p := probe(c.raw)
 	if p != readable || c.tls == nil {
 		return p

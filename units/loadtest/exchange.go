@@ -45,7 +45,7 @@ func (c *client) exchange(request Request, raw []byte, deadline time.Time) (done
 	}
 	last = response.Close || writeErr != nil || response.StatusCode == http.StatusSwitchingProtocols
 	leaves := last || !c.load.options.KeepAlive
-	surplus := c.in.br.Buffered() > 0 || leaves && c.pending() == readable
+	surplus := c.in.br.Buffered() > 0 || leaves && c.peek() == readable
 	err = c.judge(request, response)
 	if err == nil && surplus {
 		err = classError{Wrong, errors.New("bytes follow the answer")}

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,21 +45,21 @@ func serve(t *testing.T, script func(*peer)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	t.Cleanup(func() { _ = ln.Close(); <-done })
-	go func() {
-		defer close(done)
+	var scripts sync.WaitGroup
+	t.Cleanup(func() { _ = ln.Close(); scripts.Wait() })
+	scripts.Go(func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			p := &peer{c.(*net.TCPConn), bufio.NewReader(c)}
-			// One after the other: a client under test has one connection.
-			script(p)
-			_ = p.Close()
+			scripts.Go(func() {
+				p := &peer{c.(*net.TCPConn), bufio.NewReader(c)}
+				script(p)
+				_ = p.Close()
+			})
 		}
-	}()
+	})
 	return "http://" + ln.Addr().String() + "/"
 }
 
@@ -71,6 +73,8 @@ type fault struct {
 
 // never waits until the client has gone.
 func never(p *peer) { _, _ = p.in.ReadByte() }
+
+const otherBytes = "sends other bytes"
 
 var faults = []fault{
 	{"closes before the answer", func(p *peer) {}, Cut, "header of the answer, after 0 bytes: EOF"},
@@ -96,7 +100,7 @@ var faults = []fault{
 		p.say("HTTP/1.0 200 OK\r\n\r\nhel")
 		p.reset()
 	}, Reset, "connection reset by peer"},
-	{"sends other bytes", func(p *peer) { p.say(strings.Replace(whole, "hello\n", "jello\n", 1)) }, Wrong, `the body is "jello\n", want "hello\n"`},
+	{otherBytes, func(p *peer) { p.say(strings.Replace(whole, "hello\n", "jello\n", 1)) }, Wrong, `the body is "jello\n", want "hello\n"`},
 	{"sends a body cut where the connection ends", func(p *peer) { p.say("HTTP/1.0 200 OK\r\n\r\nhel") }, Wrong, `the body is "hel"`},
 	{"sends what is no HTTP", func(p *peer) { p.say("220 mail.example ESMTP\r\n") }, Wrong, "malformed HTTP"},
 	{"sends a malformed chunk", func(p *peer) {
@@ -117,11 +121,9 @@ var faults = []fault{
 	}, Wrong, "informational"},
 	{"sends an error", func(p *peer) {
 		p.say("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
-		never(p)
 	}, Status, "503 Service Unavailable"},
 	{"sends a redirection", func(p *peer) {
 		p.say("HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
-		never(p)
 	}, Status, "302 Found"},
 	{"switches protocols", func(p *peer) {
 		p.say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n")
@@ -191,6 +193,53 @@ func TestFaults(t *testing.T) {
 					t.Errorf("%d latencies, want only those of the %d good answers", n, where.good)
 				}
 			})
+		}
+	}
+}
+
+// TestFaultsAtOnce has a server misbehave at every other request of many
+// clients, and compares what they count with what the server knows it did.
+func TestFaultsAtOnce(t *testing.T) {
+	quick := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.want == TimedOut })
+	for _, o := range []Options{
+		{Clients: 8, Requests: 1000},
+		{Clients: 8, Requests: 1000, KeepAlive: true},
+		{Clients: 8, Requests: 1000, KeepAlive: true, Rate: 2000},
+	} {
+		leaktest.Check(t)
+		var mu sync.Mutex
+		var want Counts
+		o.Check, o.Timeout = Equals("hello\n"), time.Minute
+		o.URL = serve(t, func(p *peer) {
+			for p.request() == nil {
+				mu.Lock()
+				n := int(want.Requests())
+				good := n%2 == 0
+				f := quick[n/2%len(quick)]
+				if good {
+					f.want = OK
+				}
+				*want.field(f.want)++
+				mu.Unlock()
+				switch {
+				case good:
+					p.say(whole)
+				case f.want == Status || f.name == otherBytes:
+					f.do(p) // a whole answer: the client goes on
+				default:
+					f.do(p)
+					return
+				}
+			}
+		})
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Total.Counts
+		got.Stale, got.Connections, got.Reconnected = 0, 0, 0
+		if got != want || want.Requests() != 1000 {
+			t.Errorf("%s: the client counts\n%v, the server did\n%v", r.Workload, got, want)
 		}
 	}
 }

@@ -17,14 +17,15 @@ type Load struct {
 	msg     *message
 	start   time.Time
 
+	clients []*client
+
 	taken atomic.Int64              // requests that clients have taken to send
 	end   atomic.Pointer[time.Time] // no request that is due then or later is sent; nil: not known yet
+	marks atomic.Pointer[[]mark]    // phases, at least one; read without the lock
 
-	mu       sync.Mutex // guards what is below
-	marks    atomic.Pointer[[]mark]
-	markErr  error
-	clients  []*client
-	finished chan struct{} // closed when no client runs any more
+	mu       sync.Mutex    // serialises changes of end and marks, and guards markErr
+	markErr  error         // of Mark
+	finished chan struct{} // closed when no client runs any more; then these are set:
 	result   *Result
 	err      error
 }
@@ -50,11 +51,11 @@ func Start(ctx context.Context, o Options) (*Load, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg, err := newMessage(u, o)
-	if err != nil {
+	if err := o.resolve(ctx); err != nil {
 		return nil, err
 	}
-	if err := o.resolve(ctx); err != nil {
+	msg, err := newMessage(u, o)
+	if err != nil {
 		return nil, err
 	}
 	l := &Load{
@@ -77,7 +78,7 @@ func Start(ctx context.Context, o Options) (*Load, error) {
 	}
 	go func() {
 		running.Wait()
-		l.result = l.collect(time.Now())
+		l.result = l.collect()
 		close(l.finished)
 	}()
 	return l, nil
@@ -163,17 +164,17 @@ func (l *Load) over(t time.Time) bool {
 }
 
 // collect makes the result of what the clients have counted.
-func (l *Load) collect(end time.Time) *Result {
+func (l *Load) collect() *Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	marks := *l.marks.Load()
+	marks, end := *l.marks.Load(), time.Now()
 	r := &Result{Workload: l.msg.workload, Phases: make([]Phase, len(marks))}
 	for i, m := range marks {
 		next := end
 		if i+1 < len(marks) {
 			next = marks[i+1].at
 		}
-		r.Phases[i] = Phase{Name: m.name, Start: m.at, Elapsed: next.Sub(m.at)}
+		r.Phases[i] = Phase{Name: m.name, Start: m.at.Round(0), Elapsed: next.Sub(m.at)}
 	}
 	for _, c := range l.clients {
 		r.Failures = append(r.Failures, c.tally.collect(r.Phases)...)

@@ -28,7 +28,7 @@ const (
 	MaxDuration   = 30 * 24 * time.Hour
 	MaxTimeout    = time.Hour
 	MaxBodySize   = 16 << 20
-	MaxAnswerSize = 64 << 20 // an answer with a longer body is a wrong answer
+	MaxAnswerSize = 16 << 20 // an answer with a longer body is a wrong answer
 	MaxPhases     = 10_000
 )
 

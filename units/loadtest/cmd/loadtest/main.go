@@ -42,11 +42,13 @@ import (
 
 // The exit statuses.
 const (
-	clean     = 0
-	failed    = 1
-	noRun     = 2
-	theirTime = 10 * time.Second // -duration where no bound is given
+	clean  = 0
+	failed = 1
+	noRun  = 2
 )
+
+// defaultDuration is -duration where no bound is given.
+const defaultDuration = 10 * time.Second
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -101,7 +103,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 	}
-	if e := print(stdout, result, inv.json); e != nil {
+	if e := show(stdout, result, inv.json); e != nil {
 		fmt.Fprintf(stderr, "loadtest: print the result: %v\n", e)
 		return failed
 	}
@@ -121,7 +123,7 @@ func mark(load *loadtest.Load, r io.Reader) {
 	}
 }
 
-func print(w io.Writer, r *loadtest.Result, asJSON bool) error {
+func show(w io.Writer, r *loadtest.Result, asJSON bool) error {
 	if !asJSON {
 		return r.WriteText(w)
 	}
@@ -138,15 +140,15 @@ func parse(args []string, stderr io.Writer) (*invocation, error) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	flags.IntVar(&o.Clients, "clients", 1, "how many `clients` work at once")
-	flags.Float64Var(&o.Rate, "rate", 0, "requests a `second` of all clients together, whatever the server does (open loop); 0: as fast as they are answered (closed loop)")
+	flags.Float64Var(&o.Rate, "rate", 0, "requests a second of all clients together, a `number`, whatever the server does (open loop); 0: as fast as they are answered (closed loop)")
 	flags.BoolVar(&o.KeepAlive, "keepalive", false, "keep connections; without it each request has a new one")
-	flags.Int64Var(&o.Requests, "requests", 0, "end after this many requests")
-	flags.DurationVar(&o.Duration, "duration", 0, "begin no requests after this time (default 10s, if there is no -requests)")
+	flags.Int64Var(&o.Requests, "requests", 0, "end after this `number` of requests")
+	flags.DurationVar(&o.Duration, "duration", 0, "begin no requests after this `time` (default 10s, if there is no -requests)")
 	flags.DurationVar(&o.Timeout, "timeout", loadtest.DefaultTimeout, "how long one request may take, its dial included")
 	flags.IntVar(&o.PostEvery, "post-every", 0, "one request in `n` is a POST with a body, the others are GETs; 0: none")
 	flags.IntVar(&o.BodySize, "body-size", loadtest.DefaultBodySize, "`bytes` in the body of a POST")
 	unix := flags.String("unix", "", "connect to the Unix socket at `path` (@ first: in the abstract namespace)")
-	flags.Func("header", "send this header with each request, as `'Name: value'`; may be repeated", func(s string) error {
+	flags.Func("header", "send a header with each request, given as `'Name: value'`; may be repeated", func(s string) error {
 		name, value, found := strings.Cut(s, ":")
 		if !found {
 			return errors.New("want 'Name: value'")
@@ -188,7 +190,7 @@ func parse(args []string, stderr io.Writer) (*invocation, error) {
 		o.Network, o.Address = "unix", *unix
 	}
 	if o.Requests == 0 && o.Duration == 0 {
-		o.Duration = theirTime
+		o.Duration = defaultDuration
 	}
 	if get != nil || post != nil {
 		o.Check = loadtest.ByMethod(get, post)
