@@ -32,7 +32,7 @@ func (n *Notifier) Barrier(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("notify: barrier: %w", err)
 	}
-	return waitClosed(ctx, r)
+	return n.ended(waitClosed(ctx, r))
 }
 
 // waitClosed waits until no other end of the pipe is open.

@@ -66,10 +66,10 @@ const oddStatus = `serving "C:\`
 
 // serviceHelper is ready at once and then does as its signals say: HUP reloads
 // (unless the argument is "mute"), USR1 stops answering the watchdog, USR2 names
-// a child the main process, INT announces the stop with its reason, TERM ends.
+// a child the main process, WINCH resets the restart counter, INT announces the stop with its reason, TERM ends.
 func serviceHelper(args []string) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGINT, unix.SIGTERM)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGINT, unix.SIGTERM)
 	n, err := managed()
 	if err != nil {
 		return err
@@ -109,6 +109,8 @@ func serviceHelper(args []string) error {
 			if child, err = sleeper(); err == nil {
 				err = errors.Join(n.Statusf("child %d", child.Process.Pid), n.MainPID(ctx, child.Process.Pid))
 			}
+		case unix.SIGWINCH:
+			err = errors.Join(n.Send(ctx, notify.RestartReset()), n.Status("reset"))
 		case unix.SIGINT:
 			err = errors.Join(n.Errno(ctx, unix.ENOSPC), n.Status("leaving"), n.Stopping(ctx))
 		case unix.SIGTERM:

@@ -72,6 +72,7 @@ func WatchdogTimeout(d time.Duration) Field { return Field{"WATCHDOG_USEC", usec
 func ExtendTimeout(d time.Duration) Field { return Field{"EXTEND_TIMEOUT_USEC", usec(d)} }
 
 // RestartReset sets the service's restart counter back: RESTART_RESET=1 (v258).
+// systemd takes no notice of it during a reload.
 func RestartReset() Field { return Field{"RESTART_RESET", "1"} }
 
 // FDStore leaves the descriptors of the message in the manager's store:

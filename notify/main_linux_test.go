@@ -20,6 +20,7 @@ var helpers = map[string]func(args []string) error{
 	"flash":   flashHelper,
 	"parent":  parentHelper,
 	"receive": receiveHelper,
+	"send":    sendHelper,
 }
 
 func TestMain(m *testing.M) {

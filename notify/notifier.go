@@ -60,6 +60,9 @@ type Notifier struct {
 	watchdog watchdog
 	storeMax int
 
+	life context.Context // ends with Close
+	end  context.CancelFunc
+
 	turn   chan struct{} // holds one token while a goroutine uses what follows
 	conn   transport
 	buf    []byte
@@ -124,7 +127,7 @@ func newNotifier(c transport, timeout time.Duration) *Notifier {
 		timeout = DefaultTimeout
 	}
 	n := &Notifier{conn: c, timeout: timeout, storeMax: -1, turn: make(chan struct{}, 1)}
-	n.status.ctx, n.status.cancel = context.WithCancel(context.Background())
+	n.life, n.end = context.WithCancel(context.Background())
 	return n
 }
 
@@ -203,6 +206,9 @@ func (n *Notifier) deliver(ctx context.Context, fds []int, m Message) error {
 	if n == nil {
 		return nil
 	}
+	if n.life.Err() != nil {
+		return fmt.Errorf("notify: %w", net.ErrClosed)
+	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("notify: send: %w", err)
 	}
@@ -212,15 +218,27 @@ func (n *Notifier) deliver(ctx context.Context, fds []int, m Message) error {
 	}
 	ctx, cancel := n.bounded(ctx)
 	defer cancel()
-	return n.pass(ctx, true, fds, m)
+	return n.ended(n.pass(ctx, true, fds, m))
 }
 
-// bounded gives ctx a deadline if it has none.
+// bounded has ctx end with Close, and gives it a deadline if it has none.
 func (n *Notifier) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	var cancel context.CancelFunc
 	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, n.timeout)
 	}
-	return context.WithTimeout(ctx, n.timeout)
+	stop := context.AfterFunc(n.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// ended is the error of a wait that may have been ended by Close.
+func (n *Notifier) ended(err error) error {
+	if errors.Is(err, ErrBlocked) && n.life.Err() != nil {
+		return fmt.Errorf("notify: %w", net.ErrClosed)
+	}
+	return err
 }
 
 // pass takes a turn, and sends what STATUS is due and then the message.
@@ -311,21 +329,23 @@ func (n *Notifier) MainPID(ctx context.Context, pid int) error { return n.Send(c
 // Errno tells the manager why the service fails.
 func (n *Notifier) Errno(ctx context.Context, e syscall.Errno) error { return n.Send(ctx, Errno(e)) }
 
-// Close sends the STATUS that waits, closes the socket, and lets the calls under
-// way end. Calls after it return net.ErrClosed; a second Close returns nil.
+// Close sends the STATUS that waits, within Options.Timeout, and closes the
+// socket. Sends and barriers that wait, and calls after it, return
+// net.ErrClosed; a second Close returns nil. Watchdog goes on until its context
+// ends, to no effect.
 func (n *Notifier) Close() error {
 	if n == nil {
 		return nil
 	}
+	n.end()
 	n.status.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), n.timeout)
 	defer cancel()
-	n.turn <- struct{}{} // whoever holds it has a deadline
+	n.turn <- struct{}{} // whoever holds it has just been woken
 	defer n.release()
 	if n.closed {
 		return nil
 	}
 	n.closed = true
-	flushErr := n.flush(ctx, true)
-	return errors.Join(flushErr, n.conn.Close())
+	return errors.Join(n.flush(ctx, true), n.conn.Close())
 }

@@ -207,7 +207,7 @@ func (r *Receiver) next(ctx context.Context) (*Notification, error) {
 	switch {
 	case errors.Is(ioErr, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("notify: receive: %w", ctx.Err())
-	case r.closed.Load(): // the file's own error has no name to know it by
+	case ioErr != nil && r.closed.Load(): // the file's own error has no name to know it by
 		return nil, fmt.Errorf("notify: receive: %w", net.ErrClosed)
 	case ioErr != nil:
 		return nil, fmt.Errorf("notify: receive: %w", ioErr)

@@ -17,9 +17,6 @@ const statusInterval = 100 * time.Millisecond
 // status is the latest text that has not been sent. The timer runs only while
 // one waits.
 type status struct {
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-
 	mu      sync.Mutex
 	text    string
 	pending bool
@@ -51,7 +48,7 @@ func (n *Notifier) Status(text string) error {
 	}
 	s.text, s.pending = text, true
 	s.mu.Unlock()
-	n.sendStatus(s.ctx, false)
+	n.sendStatus(n.life, false)
 	return nil
 }
 
@@ -100,7 +97,7 @@ func (n *Notifier) armStatus() {
 		s.mu.Lock()
 		s.armed = false
 		s.mu.Unlock()
-		ctx, cancel := n.bounded(s.ctx)
+		ctx, cancel := n.bounded(context.Background())
 		defer cancel()
 		n.sendStatus(ctx, true)
 	})
@@ -145,6 +142,5 @@ func (s *status) stop() {
 		s.running.Done()
 	}
 	s.mu.Unlock()
-	s.cancel()
 	s.running.Wait()
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,5 +51,47 @@ func TestConnectionForEachMessage(t *testing.T) {
 				t.Errorf("without a manager: %v, want ErrGone", err)
 			}
 		})
+	}
+}
+
+// A non-blocking connect over TCP stays in progress for a while, as one to
+// another machine's vsock does.
+func TestAwaitConnect(t *testing.T) {
+	leaktest.Check(t)
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	port := ln.Addr().(*net.TCPAddr).Port
+	connect := func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+		f := os.NewFile(uintptr(fd), "tcp")
+		defer f.Close()
+		if err != unix.EINPROGRESS {
+			t.Fatalf("connect: %v, want EINPROGRESS", err)
+		}
+		if err := f.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		return awaitConnect(f)
+	}
+	for range 100 {
+		if err := connect(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	ln.Close()
+	if err := connect(); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("to a closed port: %v, want ECONNREFUSED", err)
 	}
 }

@@ -104,19 +104,18 @@ func awaitConnect(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	begun := false
 	var errno int
-	if err := raw.Write(func(fd uintptr) bool {
-		if !begun {
-			begun = true
-			return false // wait until the socket can be written
+	var checkErr error
+	err = raw.Write(func(fd uintptr) bool {
+		// Asked anew each time: the wake-up may have come before this wait.
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		if n, err := unix.Poll(ready, 0); n == 0 || err == unix.EINTR {
+			return false
 		}
-		errno, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		errno, checkErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		return true
-	}); err != nil {
-		return err
-	}
-	if err == nil && errno != 0 {
+	})
+	if err = errors.Join(err, checkErr); err == nil && errno != 0 {
 		err = syscall.Errno(errno)
 	}
 	return err
