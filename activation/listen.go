@@ -25,6 +25,9 @@ func (s *Set) Listen(ctx context.Context, name, network, address string) (net.Li
 	if s.Activated() {
 		return s.Listener(name)
 	}
+	if err := ctx.Err(); err != nil { // package net looks at it only to look up names
+		return nil, fmt.Errorf("activation: listener %q: %w", name, err)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, network, address)
 	if err != nil && isStale(ctx, network, address, err) {

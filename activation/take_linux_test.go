@@ -128,7 +128,11 @@ func echo(t *testing.T, l net.Listener) {
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
-			_, err = io.Copy(c, c)
+			// io.Copy would splice, by pipes that the net package keeps.
+			buf := make([]byte, 5)
+			if _, err = io.ReadFull(c, buf); err == nil {
+				_, err = c.Write(buf)
+			}
 			c.Close()
 		}
 		done <- err
