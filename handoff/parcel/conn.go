@@ -138,8 +138,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.deadline(t, (*os.F
 
 func (c *Conn) deadline(t time.Time, set func(*os.File, time.Time) error) error {
 	f, err := c.file()
-	if err == nil {
-		err = set(f, t)
+	if err == nil && set(f, t) != nil {
+		err = net.ErrClosed // package os does not export what it was
 	}
 	if err != nil {
 		return c.error("set", err)

@@ -67,13 +67,11 @@ func (w *Writer) sendBatch(ctx context.Context) (bad int, err error) {
 		Seq:         w.seq + 1,
 		Before:      w.sent,
 	}
-	var memfd []int
-	if size > maxInline || w.secret() {
-		fd, err := newMemfd(body)
-		if err != nil {
-			return -1, err
-		}
-		memfd = []int{fd}
+	memfd, err := w.spill(body, size)
+	if err != nil {
+		return -1, err
+	}
+	if memfd != nil {
 		defer closeAll(memfd)
 		h.Memfd = true
 		h.Descriptors++
@@ -90,6 +88,23 @@ func (w *Writer) sendBatch(ctx context.Context) (bad int, err error) {
 	w.seq++
 	w.sent = w.sent.plus(counts)
 	return -1, nil
+}
+
+// spill puts the batch's body into a memfd, if it should be in one.
+func (w *Writer) spill(body [][]byte, size int) (memfd []int, err error) {
+	secret := w.secret()
+	if size <= maxInline && !secret {
+		return nil, nil
+	}
+	fd, err := newMemfd(body)
+	var limit *LimitError
+	switch {
+	case err == nil:
+		return []int{fd}, nil
+	case errors.As(err, &limit) && !secret && headerSize+size <= maxMessage:
+		return nil, nil // a process with no descriptor to spare can still hand over
+	}
+	return nil, err
 }
 
 // encode returns the batch's body in parts, so that large payloads need not be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -44,7 +45,7 @@ type WriterOptions struct {
 }
 
 // A Writer fills a parcel. Its methods may be called by several goroutines, and
-// by Entry.Done.
+// all but Close and Abandon by Entry.Done.
 type Writer struct {
 	o    WriterOptions
 	e    *endpoint
@@ -63,6 +64,8 @@ type Writer struct {
 	timer *time.Timer
 	final bool // Close has the lock: its own waits go on
 	done  bool // closed
+
+	settling sync.WaitGroup // calls that call Done
 }
 
 // A filling is how full a message is.
@@ -120,8 +123,7 @@ func (w *Writer) Put(ctx context.Context, e Entry) error {
 		return fmt.Errorf("parcel: put: %s %q: %w", e.Kind, e.Name, err)
 	}
 	done, err := w.put(ctx, e)
-	w.release()
-	settle(done, nil)
+	w.settle(done)
 	if err != nil {
 		return fmt.Errorf("parcel: put: %s %q: %w", e.Kind, e.Name, err)
 	}
@@ -168,8 +170,7 @@ func (w *Writer) flushLate() {
 		return // closed; Close flushes
 	}
 	done, _ := w.flush(context.Background()) // a failure makes the writer stuck
-	w.release()
-	settle(done, nil)
+	w.settle(done)
 }
 
 // Flush sends what Put has taken. When it returns an error, what was not sent
@@ -180,8 +181,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 		return fmt.Errorf("parcel: flush: %w", err)
 	}
 	done, err := w.flush(ctx)
-	w.release()
-	settle(done, nil)
+	w.settle(done)
 	if err != nil {
 		return fmt.Errorf("parcel: flush: %w", err)
 	}
@@ -192,7 +192,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 // end; it does that also when something fails on the way. What could not be
 // sent goes back to the caller, by Done with the error that Close returns too;
 // the END record counts only what was sent. Waits of other calls end with
-// ErrClosed.
+// ErrClosed. When Close returns every Done has returned.
 func (w *Writer) Close(ctx context.Context) error {
 	w.close()
 	<-w.lock
@@ -212,9 +212,9 @@ func (w *Writer) Close(ctx context.Context) error {
 		err = fmt.Errorf("parcel: close: %w", err)
 	}
 	unsent := w.shut()
-	w.release()
-	settle(done, nil)
-	settle(unsent, err)
+	w.settle(done)
+	giveBack(unsent, err)
+	w.settling.Wait()
 	return err
 }
 
@@ -226,7 +226,8 @@ func (w *Writer) Abandon() {
 	<-w.lock
 	unsent := w.shut()
 	w.release()
-	settle(unsent, fmt.Errorf("parcel: abandoned: %w", ErrClosed))
+	giveBack(unsent, fmt.Errorf("parcel: abandoned: %w", ErrClosed))
+	w.settling.Wait()
 }
 
 // Sent returns what has been sent: what is in the parcel, or was.
@@ -267,7 +268,16 @@ func (w *Writer) shut() (unsent []Entry) {
 	return unsent
 }
 
-func settle(entries []Entry, err error) {
+// settle gives the lock up and tells entries that they were sent.
+func (w *Writer) settle(sent []Entry) {
+	w.settling.Add(1)
+	defer w.settling.Done()
+	w.release()
+	giveBack(sent, nil)
+}
+
+// giveBack gives entries back to who put them.
+func giveBack(entries []Entry, err error) {
 	for i := range entries {
 		entries[i].done(err)
 	}

@@ -1,0 +1,322 @@
+package parcel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/units/leaktest"
+)
+
+func init() { helpers["generation"] = helpGeneration }
+
+func newSocket(t testing.TB) (*Deliverer, *Intake) {
+	t.Helper()
+	d, child, err := NewDeliverer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := NewIntake(child)
+	child.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.Close()
+		in.Close()
+	})
+	return d, in
+}
+
+func TestDeliveries(t *testing.T) {
+	leaktest.Check(t)
+	ctx := within(t)
+	d, in := newSocket(t)
+	r0, w0 := pipe(t)
+	if err := d.Owned(ctx); err != nil {
+		t.Fatal(err)
+	}
+	most := make([]*os.File, maxDescriptors)
+	for i := range most {
+		most[i] = w0
+	}
+	first := must(d.Deliver(ctx, "one", w0))
+	second := must(d.Deliver(ctx, strings.Repeat("n", maxFDName), most...))
+	if first != 1 || second != 2 || d.Last() != 2 {
+		t.Errorf("IDs %d and %d, the last %d", first, second, d.Last())
+	}
+	if got, err := in.Next(ctx); err != nil || !got.Owned || got.Files != nil {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for id, n := range []int{1, maxDescriptors} {
+		got, err := in.Next(ctx)
+		if err != nil || got.ID != uint64(id+1) || len(got.Files) != n {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		wantEcho(t, got.Files[n-1], r0, "delivered")
+		for _, f := range got.Files {
+			f.Close()
+		}
+	}
+	if err := in.Taken(ctx, second); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := d.Next(ctx); id != second || err != nil {
+		t.Errorf("acknowledged %d, %v", id, err)
+	}
+	in.Close()
+	if _, err := d.Next(ctx); err != io.EOF {
+		t.Errorf("after the generation's end: %v", err)
+	}
+	if _, err := d.Deliver(ctx, "late", w0); !errors.Is(err, ErrNoReader) {
+		t.Errorf("deliver after the generation's end: %v", err)
+	}
+	if _, err := in.Next(ctx); !errors.Is(err, ErrClosed) {
+		t.Errorf("Next after Close: %v", err)
+	}
+}
+
+func TestDeliverRefuses(t *testing.T) {
+	leaktest.Check(t)
+	ctx := within(t)
+	d, in := newSocket(t)
+	_, w0 := pipe(t)
+	closed, _ := pipe(t)
+	closed.Close()
+	for name, files := range map[string][]*os.File{
+		"none":                           {},
+		"many":                           make([]*os.File, maxDescriptors+1),
+		"a:b":                            {w0},
+		"a\nb":                           {w0},
+		strings.Repeat("n", 1+maxFDName): {w0},
+		"closed":                         {closed},
+	} {
+		if _, err := d.Deliver(ctx, name, files...); err == nil {
+			t.Errorf("%.20q with %d files was delivered", name, len(files))
+		}
+	}
+	if err := in.Taken(ctx, 0); err == nil {
+		t.Error("delivery 0 was acknowledged")
+	}
+	if err := in.Taken(ctx, 4711); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := d.Next(ctx); !errors.Is(err, ErrFormat) {
+			t.Errorf("an acknowledgement of nothing: %v", err)
+		}
+	}
+}
+
+// TestDeliverWaits has a generation that does not read.
+func TestDeliverWaits(t *testing.T) {
+	leaktest.Check(t)
+	d, in := newSocket(t)
+	_, w0 := pipe(t)
+	ctx, cancel := context.WithCancel(within(t))
+	blocked := make(chan uint64)
+	go func() {
+		defer close(blocked)
+		for {
+			id, err := d.Deliver(ctx, "x", w0)
+			if err != nil {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("Deliver: %v", err)
+				}
+				return
+			}
+			blocked <- id
+			if id == 5000 {
+				t.Error("nothing bounds the queue")
+				return
+			}
+		}
+	}()
+	var sent uint64
+	for full := false; !full; {
+		select {
+		case sent = <-blocked:
+		default:
+			control(t, d.e.f, func(fd int) {
+				poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+				n, _ := unix.Poll(poll, 0)
+				queued := must(unix.IoctlGetInt(fd, unix.SIOCOUTQ))
+				full = n == 0 && queued >= must(unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF))
+			})
+		}
+	}
+	cancel()
+	for id := range blocked {
+		sent = id
+	}
+	for id := uint64(1); id <= sent; id++ {
+		got, err := in.Next(within(t))
+		if err != nil || got.ID != id {
+			t.Fatalf("delivery %d is %+v, %v", id, got, err)
+		}
+		got.Files[0].Close()
+	}
+}
+
+// TestParseNote has what the other side may say.
+func TestParseNote(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		descriptors int
+		want        note
+		err         error
+	}{
+		{"HANDOFF=1\nID=7\nFDNAME=conns", 1, note{id: 7, name: "conns"}, nil},
+		{"HANDOFF=1\nFDNAME=a=b\nID=7\n", 253, note{id: 7, name: "a=b"}, nil},
+		{"HANDOFF=1\nID=7\nFDNAME=", 1, note{id: 7}, nil},
+		{"HANDOFF=1\nID=1\nFDNAME=a\nID=2\nFDNAME=b\nHANDOFF=2", 1, note{id: 1, name: "a"}, nil},
+		{"HANDOFF=1\nTAKEN=18446744073709551615", 0, note{taken: 1<<64 - 1}, nil},
+		{"HANDOFF=1\nOWNED=1", 0, note{owned: true}, nil},
+		{"HANDOFF=1", 0, note{}, nil},
+		{"HANDOFF=1\nLATER=x", 3, note{}, nil},
+		{"", 0, note{}, ErrFormat},
+		{"READY=1", 0, note{}, ErrFormat},
+		{"HANDOFF=2\nOWNED=1", 0, note{}, ErrVersion},
+		{"HANDOFF=10", 0, note{}, ErrVersion},
+		{"HANDOFF", 0, note{}, ErrVersion},
+		{"HANDOFF=1\nnonsense", 0, note{}, ErrFormat},
+		{"HANDOFF=1\nID=0\nFDNAME=a", 1, note{}, ErrFormat},
+		{"HANDOFF=1\nID=-1\nFDNAME=a", 1, note{}, ErrFormat},
+		{"HANDOFF=1\nID=x\nFDNAME=a", 1, note{}, ErrFormat},
+		{"HANDOFF=1\nID=1", 1, note{}, ErrFormat},
+		{"HANDOFF=1\nID=1\nFDNAME=a", 0, note{}, ErrFormat},
+		{"HANDOFF=1\nID=1\nFDNAME=a:b", 1, note{}, ErrFormat},
+		{"HANDOFF=1\nTAKEN=", 0, note{}, ErrFormat},
+	} {
+		got, err := parseNote([]byte(c.text), c.descriptors)
+		if got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%q with %d descriptors: %+v, %v; want %+v, %v", c.text, c.descriptors, got, err, c.want, c.err)
+		}
+		if c.err == nil && err == nil && got != (note{}) {
+			if again, err := parseNote(got.text(), c.descriptors); again != got || err != nil {
+				t.Errorf("%+v is written as %q, which is %+v, %v", got, got.text(), again, err)
+			}
+		}
+	}
+}
+
+func FuzzNote(f *testing.F) {
+	for _, n := range []note{{id: 7, name: "conns"}, {taken: 3}, {owned: true}} {
+		f.Add(n.text(), 1)
+	}
+	f.Fuzz(func(t *testing.T, m []byte, descriptors int) {
+		n, err := parseNote(m, descriptors)
+		if err != nil {
+			if n != (note{}) || !errors.Is(err, ErrFormat) && !errors.Is(err, ErrVersion) {
+				t.Fatalf("%+v, %v", n, err)
+			}
+			return
+		}
+		if n.id == 0 || n.owned || n.taken != 0 {
+			return // not what one of ours writes
+		}
+		if again, err := parseNote(n.text(), descriptors); again != n || err != nil {
+			t.Fatalf("%+v is written as %q, which is %+v, %v", n, n.text(), again, err)
+		}
+	})
+}
+
+// TestOpenIntake starts a generation of another user, with the socket among what
+// it inherits, and goes on as a manager that replaced itself.
+func TestOpenIntake(t *testing.T) {
+	leaktest.Check(t)
+	ctx := within(t)
+	first, child, err := NewDeliverer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r0, w0 := pipe(t)
+	cmd := helperCommand(t, "generation", 100, nobody, r0, child)
+	cmd.Env = append(cmd.Env, SocketEnv+"=4")
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	child.Close()
+	id := must(first.Deliver(ctx, "early", w0))
+	carried := must(first.Dup())
+	defer carried.Close()
+	d := must(ResumeDeliverer(carried, first.Last()))
+	defer d.Close()
+	first.Close()
+	if taken, err := d.Next(ctx); taken != id || err != nil {
+		t.Errorf("acknowledged %d, %v", taken, err)
+	}
+	if id := must(d.Deliver(ctx, "late", w0)); id != 2 {
+		t.Errorf("the ID after the replacement is %d", id)
+	}
+	if err := d.Owned(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if out.String() != "early late owned" {
+		t.Errorf("the generation printed %q", out.String())
+	}
+}
+
+func helpGeneration() error {
+	ctx := context.Background()
+	in, err := OpenIntake()
+	if err != nil {
+		return err
+	}
+	if _, set := os.LookupEnv(SocketEnv); set {
+		return errors.New("the variable is still set")
+	}
+	if flags, err := unix.FcntlInt(4, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		return fmt.Errorf("descriptor 4 has the flags %#x, %v", flags, err)
+	}
+	for {
+		d, err := in.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if d.Owned {
+			fmt.Print("owned")
+			return in.Close()
+		}
+		fmt.Print(d.Name, " ")
+		if err := in.Taken(ctx, d.ID); err != nil {
+			return err
+		}
+	}
+}
+
+// TestOpenIntakeRefuses has variables that name no such socket.
+func TestOpenIntakeRefuses(t *testing.T) {
+	leaktest.Check(t)
+	if in, err := OpenIntake(); in != nil || err != nil {
+		t.Fatalf("without the variable: %v, %v", in, err)
+	}
+	_, w0 := pipe(t)
+	_, tcp := tcpPair(t)
+	numbers := []string{"", "x", "2", "-1", "/run/socket", "1000000"}
+	for _, c := range []syscall.Conn{w0, tcp} {
+		control(t, c, func(fd int) { numbers = append(numbers, fmt.Sprint(fd)) })
+	}
+	for _, n := range numbers {
+		t.Setenv(SocketEnv, n)
+		in, err := OpenIntake()
+		if in != nil || err == nil || !strings.Contains(err.Error(), SocketEnv) {
+			t.Errorf("%s=%q: %v, %v", SocketEnv, n, in, err)
+		}
+		if _, set := os.LookupEnv(SocketEnv); set {
+			t.Errorf("%s=%q is still set", SocketEnv, n)
+		}
+	}
+}
