@@ -22,10 +22,6 @@ import (
 var bootScript string
 
 const (
-	// bootTimeout bounds the way from the first process to `running`. A boot
-	// takes half a second; the rest is for a host that is busy.
-	bootTimeout = 2 * time.Minute
-
 	// forbidden is boot.sh's exit status where the host does not let it mount.
 	forbidden = 77
 
@@ -35,8 +31,9 @@ const (
 	withheld = "-sys_module,-sys_rawio,-sys_time,-wake_alarm,-block_suspend,-syslog"
 )
 
-// boot starts a machine. An error that is errCannot is about the place.
-func boot(t testing.TB, root string) (*Machine, error) {
+// boot starts a machine, which has until ctx ends to come up. An error that is
+// errCannot is about the place.
+func boot(ctx context.Context, t testing.TB, root string) (*Machine, error) {
 	h, err := thisHost()
 	if err != nil {
 		return nil, err
@@ -56,8 +53,6 @@ func boot(t testing.TB, root string) (*Machine, error) {
 	}
 	m := &Machine{t: t, source: p.root, group: group, programs: p.programs, reaper: reaper, exited: make(chan struct{})}
 	t.Cleanup(m.end)
-	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
-	defer cancel()
 	if err := m.start(); err != nil {
 		return nil, err
 	}
@@ -147,8 +142,8 @@ func (m *Machine) awaitSystemd(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// The folder is the host's until boot.sh has changed roots, and the
-		// host may have such a socket.
+		// Until boot.sh has changed roots the path leads to the host, which
+		// may have such a socket too.
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid))
 		if err == nil && bytes.Contains(bytes.SplitN(cmdline, []byte{0}, 2)[0], []byte("systemd")) {
 			if _, err := os.Stat(m.root + "/run/systemd/private"); err == nil {

@@ -126,7 +126,7 @@ func TestFilesInside(t *testing.T) {
 		}
 		// A program is replaced while it runs.
 		m.InstallFile("/usr/local/bin/nap", m.Path("/bin/sleep"), 0o755)
-		m.InstallUnit("nap.service", "[Service]\nExecStart=/usr/local/bin/nap 1000\n")
+		m.InstallUnit("nap.service", "[Service]\nType=exec\nExecStart=/usr/local/bin/nap 1000\n")
 		m.Systemctl("start", "nap.service")
 		m.InstallFile("/usr/local/bin/nap", m.Path("/bin/true"), 0o755)
 		if got := m.Property("nap.service", "ActiveState"); got != "active" {

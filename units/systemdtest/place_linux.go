@@ -86,7 +86,7 @@ func (h host) look(root string) (place, error) {
 		return place{}, err
 	}
 	if _, err := os.Stat(p.root); err != nil {
-		return place{}, cannot("no root folder: %w; build it with: %s %s", err, roots.Command, rootName(p.root))
+		return place{}, cannot("no root folder: %w%s", err, advice(p.root))
 	}
 	if !hasSystemd(p.root) {
 		return place{}, cannot("no systemd in %s; others can be built with: %s all, and chosen with HOLDFAST_SYSTEMD", p.root, roots.Command)
@@ -94,16 +94,18 @@ func (h host) look(root string) (place, error) {
 	return p, nil
 }
 
-// rootName is the name by which mkroot knows a folder, or what to choose from.
-func rootName(root string) string {
-	if folder, err := roots.Folder(); err == nil {
-		for _, r := range roots.Recipes {
-			if r.Path(folder) == root {
-				return r.Name
-			}
+// advice says how to build a root that mkroot knows.
+func advice(root string) string {
+	folder, err := roots.Folder()
+	if err != nil {
+		return ""
+	}
+	for _, r := range roots.Recipes {
+		if r.Path(folder) == root {
+			return fmt.Sprintf("; build it with: %s %s", roots.Command, r.Name)
 		}
 	}
-	return strings.Join(append(roots.Names(), "all"), " | ")
+	return ""
 }
 
 func hasSystemd(root string) bool {

@@ -34,7 +34,9 @@ func Boot(t testing.TB, o Options) *Machine {
 	if root == "" {
 		root = "/"
 	}
-	m, err := boot(t, root)
+	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
+	defer cancel()
+	m, err := boot(ctx, t, root)
 	refuse(t, err)
 	return m
 }
@@ -64,6 +66,10 @@ func Run(t *testing.T, o Options, f func(t *testing.T, m *Machine)) {
 		})
 	}
 }
+
+// bootTimeout bounds the way from the first process to `running`. A boot takes
+// half a second; the rest is for a host that is busy.
+const bootTimeout = 2 * time.Minute
 
 const hostTarget = "host"
 

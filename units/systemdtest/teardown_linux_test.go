@@ -2,8 +2,10 @@ package systemdtest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -197,5 +200,32 @@ func TestBootFailures(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBootThatHangs gives up on a systemd that does not come up.
+func TestBootThatHangs(t *testing.T) {
+	leaktest.Check(t)
+	Boot(t, Options{}) // skips where no machine runs
+	root := t.TempDir()
+	program, err := os.ReadFile(Build(t, "./testdata/hang"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"usr/lib/systemd/systemd", "usr/bin/umount"} {
+		if err := replaceFile(filepath.Join(root, path), bytes.NewReader(program), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("patience is over"))
+	defer cancel()
+	v := judge(t, func(t testing.TB) {
+		_, err := boot(ctx, t, root)
+		refuse(t, err)
+	})
+	for _, want := range []string{root, "systemd did not open its socket: patience is over", "console:"} {
+		if !v.failed || !strings.Contains(v.said, want) {
+			t.Errorf("%q is not in the error:\n%s", want, v.said)
+		}
 	}
 }

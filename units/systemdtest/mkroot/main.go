@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	names := flags.Args()
 	if len(names) == 0 {
 		flags.Usage()
-		return fmt.Errorf("which roots?")
+		return errors.New("which roots?")
 	}
 	if len(names) == 1 && names[0] == "all" {
 		names = roots.Names()
