@@ -1,6 +1,9 @@
 package handoff
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Conditions that a caller handles.
 var (
@@ -29,6 +32,10 @@ var (
 	// read.
 	ErrStateVersion = errors.New("the program cannot read that version of the state")
 
+	// ErrCut: work that was still under way when the drain ran out of time was
+	// cut.
+	ErrCut = errors.New("work was cut off at the end of the drain")
+
 	// ErrUnknown, in what Options.Report is told: something that was inherited has
 	// no use in this program, and was removed from the store and closed.
 	ErrUnknown = errors.New("inherited, and nothing here knows it")
@@ -37,3 +44,6 @@ var (
 	// not be kept.
 	ErrLost = errors.New("lost in the hand-over")
 )
+
+// errDrainAlone ends the contexts of connections that cannot be carried.
+var errDrainAlone = fmt.Errorf("%w: %w", ErrDraining, ErrNoSuccessor)

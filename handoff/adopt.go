@@ -1,0 +1,243 @@
+package handoff
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// loadStates gives the program the states in parcels that it is to have. They are
+// still in the parcels meanwhile: if this generation dies in a Load, the next one
+// finds them there.
+func (in *inbox) loadStates(ctx context.Context, parcels []*received) error {
+	for _, p := range parcels {
+		for _, saved := range p.states {
+			if saved.fate != take {
+				continue
+			}
+			if err := in.s.load(ctx, saved); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A reading takes everything out of one parcel.
+type reading struct {
+	s       *Service
+	in      *inbox
+	p       *received
+	rest    *outbox        // what waits on for a later generation
+	refused map[string]int // connections that nobody here knows, by kind and name
+}
+
+// read takes everything out of p. It ends with ctx, and what has not been taken
+// by then stays for the next generation.
+func (in *inbox) read(ctx context.Context, p *received) error {
+	s := in.s
+	r := &reading{
+		s:       s,
+		in:      in,
+		p:       p,
+		rest:    &outbox{store: &s.store, first: s.firstEntry()},
+		refused: make(map[string]int),
+	}
+	defer func() {
+		for what, n := range r.refused {
+			s.reportf("%d connections of %s: %w", n, what, ErrUnknown)
+		}
+	}()
+	end, err := r.all(ctx)
+	if err := r.rest.close(context.WithoutCancel(ctx)); err != nil {
+		s.reportf("keep for a later generation: %w: %w", ErrLost, err)
+	}
+	if end {
+		in.done(p)
+	}
+	return err
+}
+
+// all reports whether it has come to the parcel's end.
+func (r *reading) all(ctx context.Context) (bool, error) {
+	limit := backoff{s: r.s}
+	for {
+		items, err := r.p.reader.Receive(ctx)
+		switch {
+		case err == nil:
+			var failed error
+			for _, it := range items {
+				failed = errors.Join(failed, r.take(ctx, it))
+			}
+			if failed != nil {
+				return false, failed
+			}
+			continue
+		case limited(err):
+			limit.wait(ctx, err)
+			continue
+		case ctx.Err() != nil:
+			return false, nil
+		case err == io.EOF:
+		case errors.Is(err, parcel.ErrTruncated) || errors.Is(err, parcel.ErrTaken):
+			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
+		default:
+			r.s.counters.refused.Add(1)
+			r.s.reportf("parcel %q: %w: the rest is removed: %w", r.p.name, ErrLost, err)
+		}
+		return true, nil
+	}
+}
+
+// take hands one item to whom it is for. An error is one of State.Load.
+func (r *reading) take(ctx context.Context, it *parcel.Item) error {
+	rec, err := parseRecord(it.Payload)
+	if err != nil {
+		r.refuse(it, err)
+		return nil
+	}
+	switch it.Kind {
+	case kindGeneration:
+		return it.Close()
+	case kindState:
+		return r.state(ctx, it, rec)
+	case kindHTTP:
+		if h, l := r.s.httpFor(it.Name); h != nil {
+			r.http(ctx, it, rec, h, l)
+			return nil
+		}
+	case kindConn:
+		if k := r.s.carriers[it.Name]; k != nil {
+			r.conn(ctx, it, rec, k)
+			return nil
+		}
+	}
+	if r.s.keeps(it.Kind, rec) {
+		r.keep(it)
+		return nil
+	}
+	r.s.counters.refused.Add(1)
+	r.refused[it.Kind+" "+it.Name]++
+	return it.Close()
+}
+
+func (r *reading) refuse(it *parcel.Item, err error) {
+	it.Close()
+	r.s.counters.refused.Add(1)
+	r.s.reportf("parcel %q: %s %q: %w: %w", r.p.name, it.Kind, it.Name, ErrLost, err)
+}
+
+// keep puts an item back into the store.
+func (r *reading) keep(it *parcel.Item) {
+	err := r.rest.put(context.Background(), it.Entry(), func(err error) {
+		if err != nil {
+			r.refuse(it, err)
+		}
+		it.Close()
+	})
+	if err != nil {
+		r.refuse(it, err)
+	}
+}
+
+// state deals with a saved state. Most have been loaded by now, out of the
+// parcel; one that came after the look into it has not.
+func (r *reading) state(ctx context.Context, it *parcel.Item, rec record) error {
+	saved := savedState{name: it.Name, record: rec}
+	known := false
+	for _, s := range r.p.states {
+		if s.name == saved.name && s.generation == saved.generation {
+			saved.fate, known = s.fate, true
+		}
+	}
+	if !known {
+		saved.fate = r.in.judge(saved, saved.generation)
+	}
+	if saved.fate == keep {
+		r.keep(it)
+		return nil
+	}
+	it.Close()
+	if known || saved.fate == drop {
+		return nil
+	}
+	saved.data = bytes.Clone(saved.data)
+	return r.s.load(ctx, saved)
+}
+
+func (r *reading) http(ctx context.Context, it *parcel.Item, rec record, h *httpServer, l httpListener) {
+	defer it.Close()
+	c, err := it.Conn(0)
+	if err != nil {
+		r.refuse(it, err)
+		return
+	}
+	switch err := h.tracker.Adopt(l.Listener, c, rec.unread); {
+	case err == nil:
+		r.s.counters.carriedIn.Add(1)
+	case errors.Is(err, http.ErrServerClosed):
+		r.passOn(it, c, rec)
+	default:
+		c.Close()
+		r.refuse(it, err)
+	}
+}
+
+func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carrier) {
+	defer it.Close()
+	slot := k.take(ctx)
+	c, err := it.NetConn(0)
+	if err != nil {
+		if slot == nil {
+			k.free()
+		}
+		r.refuse(it, err)
+		return
+	}
+	if slot != nil {
+		r.passOn(it, c, rec)
+		return
+	}
+	r.s.counters.carriedIn.Add(1)
+	if len(rec.unread) > 0 {
+		c = &unreadConn{Conn: c, unread: rec.unread}
+	}
+	k.start(c, rec.data) // if it is too late for that, it has closed c
+}
+
+// passOn leaves a connection that this generation has no time for to the next.
+func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
+	err := ErrNoSuccessor
+	if r.s.out != nil {
+		err = r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec)
+	}
+	if err != nil {
+		c.Close()
+		r.s.counters.closed.Add(1)
+		r.s.reportf("connection with %v: %w: %w", c.RemoteAddr(), ErrLost, err)
+	}
+}
+
+// An unreadConn is a connection of which something was read before it was
+// carried.
+type unreadConn struct {
+	net.Conn
+	unread []byte
+}
+
+func (c *unreadConn) Read(p []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// NetConn returns the socket below.
+func (c *unreadConn) NetConn() net.Conn { return c.Conn }

@@ -1,0 +1,342 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A ConnFunc serves one connection to its end, in a goroutine of its own. One
+// function serves fresh connections, for which state is nil or what Carrier.Go
+// was given, and those of the generation before, for which state is what its
+// ConnFunc returned. It can be tested with net.Pipe.
+//
+// When ctx ends with the cause ErrDraining it returns ErrCarry with what the
+// successor needs to go on: all that it has read from c and not dealt with, and
+// all that it has not yet written. At that moment a Read that waits is woken with
+// os.ErrDeadlineExceeded, and a quarter of a second later so is a Write, with the
+// number of bytes that it has written; no byte is lost by that. Where the cause is
+// ErrNoSuccessor, too, there is as much time to say goodbye.
+//
+// Whatever it returns, c is closed, and with ErrCarry it goes on elsewhere. Any
+// other error says no more than that the connection is over. A connection that
+// was carried is a *net.TCPConn or *net.UnixConn, with its socket options as they
+// were and without deadlines; others are what Accept returned or Carrier.Go was
+// given.
+type ConnFunc func(ctx context.Context, c net.Conn, state []byte) (carry []byte, err error)
+
+// writeGrace is for how long after the drain began a Write may wait.
+const writeGrace = 250 * time.Millisecond
+
+// Carry has the connections of a kind served by one function, in this generation
+// and in the next, where the Carrier of the same name goes on with them.
+func (s *Service) Carry(name string, serve ConnFunc) (*Carrier, error) {
+	k := &Carrier{s: s, name: name, serve: serve, live: make(map[*carried]struct{})}
+	k.idle.L = &k.mu
+	if s.o.MaxConns > 0 {
+		k.slots = make(chan struct{}, s.o.MaxConns)
+	}
+	err := s.change(func() error {
+		if err := checkName("carrier", name); err != nil {
+			return err
+		}
+		if serve == nil {
+			return errors.New("it has no function")
+		}
+		if s.carriers[name] != nil {
+			return ErrDuplicate
+		}
+		s.carriers[name] = k
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("handoff: carrier %q: %w", name, err)
+	}
+	return k, nil
+}
+
+// A Carrier serves connections by a ConnFunc, and carries them on.
+type Carrier struct {
+	s     *Service
+	name  string
+	serve ConnFunc
+	slots chan struct{} // holds a token for each connection; nil: no limit
+
+	mu     sync.Mutex
+	idle   sync.Cond // live is empty
+	live   map[*carried]struct{}
+	closed bool // no more is served, and what is live was cut
+}
+
+// A carried is a connection that a Carrier serves.
+type carried struct{ net.Conn }
+
+// Serve has the connections that ln accepts served while Run runs. It is called
+// before Run.
+func (k *Carrier) Serve(ln net.Listener) error {
+	return k.s.change(func() error {
+		k.s.servers = append(k.s.servers, &carrierServer{ln: ln, k: k})
+		return nil
+	})
+}
+
+// Go serves c, which the Carrier owns from now on, also when Go fails. It is for
+// connections that come by another way than Serve, such as those that an
+// http.Handler has hijacked; state is what the ConnFunc is given. It returns at
+// once, with ErrDraining when the drain is over.
+//
+// What can be carried is a *net.TCPConn or *net.UnixConn, a connection hijacked
+// from an *http.Server of the Service without TLS, and whatever else has
+// SyscallConn, or NetConn that returns such a connection.
+func (k *Carrier) Go(c net.Conn, state []byte) error {
+	if k.slots != nil {
+		select {
+		case k.slots <- struct{}{}:
+		default:
+			c.Close()
+			return fmt.Errorf("handoff: carrier %q: more than %d connections", k.name, cap(k.slots))
+		}
+	}
+	return k.start(c, state)
+}
+
+// start serves c in a goroutine. The caller has taken a slot.
+func (k *Carrier) start(c net.Conn, state []byte) error {
+	conn := &carried{c}
+	k.mu.Lock()
+	closed := k.closed
+	if !closed {
+		k.live[conn] = struct{}{}
+	}
+	k.mu.Unlock()
+	if closed {
+		c.Close()
+		k.s.counters.closed.Add(1)
+		k.free()
+		return fmt.Errorf("handoff: carrier %q: %w", k.name, ErrDraining)
+	}
+	go k.run(conn, state)
+	return nil
+}
+
+// take waits for a slot.
+func (k *Carrier) take(ctx context.Context) error {
+	if k.slots == nil {
+		return ctx.Err()
+	}
+	select {
+	case k.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *Carrier) free() {
+	if k.slots != nil {
+		<-k.slots
+	}
+}
+
+// run serves one connection to its end here.
+func (k *Carrier) run(c *carried, state []byte) {
+	ctx := k.s.carrying
+	if socketOf(c.Conn) == nil {
+		ctx = k.s.finishing
+	}
+	if ctx.Err() != nil {
+		c.SetReadDeadline(past)
+	}
+	carry, err := k.serve(ctx, c.Conn, state)
+	k.mu.Lock()
+	cut := k.closed
+	k.mu.Unlock()
+	if cut {
+		c.Close()
+	} else {
+		k.finish(ctx, c, carry, errors.Is(err, ErrCarry))
+	}
+	k.mu.Lock()
+	delete(k.live, c)
+	if len(k.live) == 0 {
+		k.idle.Broadcast()
+	}
+	k.mu.Unlock()
+	k.free()
+}
+
+// finish carries a connection on, or closes it.
+func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, on bool) {
+	s := k.s
+	switch cause := context.Cause(ctx); {
+	case !on:
+		c.Close()
+		if cause != nil {
+			s.counters.finished.Add(1)
+		}
+		return
+	case cause == nil:
+		s.reportf("connection with %v: %w: carrier %q returned ErrCarry, and nothing drains", c.RemoteAddr(), ErrLost, k.name)
+	case errors.Is(cause, ErrNoSuccessor):
+		// It was told.
+	default:
+		unread, err := buffered(c.Conn)
+		if err == nil {
+			err = s.carryOut(context.Background(), kindConn, k.name, c.Conn, record{unread: unread, data: carry})
+		}
+		if err == nil {
+			return
+		}
+		s.reportf("connection with %v: %w: %w", c.RemoteAddr(), ErrLost, err)
+	}
+	c.Close()
+	s.counters.closed.Add(1)
+}
+
+// maxBuffered bounds what a connection may hold back of what it has read.
+const maxBuffered = 1 << 20
+
+// buffered returns what c, where it is no bare socket, has read from the socket
+// and not given to the program: a Read after the deadline returns that, and no
+// more.
+func buffered(c net.Conn) ([]byte, error) {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return nil, nil
+	}
+	var all []byte
+	b := make([]byte, 4096)
+	c.SetReadDeadline(past)
+	for len(all) <= maxBuffered {
+		n, err := c.Read(b)
+		all = append(all, b[:n]...)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return all, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%T has more than %d bytes buffered", c, maxBuffered)
+}
+
+// wake has the ConnFuncs return, until ctx ends. It goes on waking them, since
+// one may set a deadline after it was woken.
+func (k *Carrier) wake(ctx context.Context) {
+	began := time.Now()
+	for pause := time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 50*time.Millisecond) {
+		k.mu.Lock()
+		for c := range k.live {
+			c.SetReadDeadline(past)
+			if time.Since(began) >= writeGrace {
+				c.SetWriteDeadline(past)
+			}
+		}
+		k.mu.Unlock()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// afterCut is how long a ConnFunc whose connection was cut has to return.
+const afterCut = time.Second
+
+// end waits until nothing is served any more, cuts what is left when ctx ends,
+// and returns how much that was. It ends wake.
+func (k *Carrier) end(ctx context.Context) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.await(ctx)
+	k.closed = true
+	n := len(k.live)
+	for c := range k.live {
+		c.Close()
+	}
+	after, cancel := context.WithTimeout(context.Background(), afterCut)
+	defer cancel()
+	k.await(after)
+	return n
+}
+
+// await waits until nothing is live or ctx ends. The caller holds k.mu.
+func (k *Carrier) await(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.idle.Broadcast()
+	})
+	defer stop()
+	for len(k.live) > 0 && ctx.Err() == nil {
+		k.idle.Wait()
+	}
+}
+
+// A carrierServer accepts connections for a Carrier.
+type carrierServer struct {
+	ln   net.Listener
+	k    *Carrier
+	done chan struct{} // closed when nothing more is accepted
+}
+
+func (a *carrierServer) count() int { return 1 }
+
+func (a *carrierServer) serve(ended chan<- error) {
+	a.done = make(chan struct{})
+	go func() {
+		defer close(a.done)
+		ended <- serveError(a.ln, a.accept())
+	}()
+}
+
+func (a *carrierServer) accept() error {
+	for pause := time.Duration(0); ; {
+		if err := a.k.take(a.k.s.carrying); err != nil {
+			return err
+		}
+		c, err := a.ln.Accept()
+		if err == nil {
+			pause = 0
+			if a.k.start(c, nil) != nil {
+				return ErrDraining
+			}
+			continue
+		}
+		a.k.free()
+		if !passing(err) {
+			return err
+		}
+		// As net/http does: connections that end make room.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		select {
+		case <-time.After(pause):
+		case <-a.k.s.carrying.Done():
+		}
+	}
+}
+
+// passing reports whether an error of Accept may pass.
+func passing(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// drain stops accepting. The connections are the Carrier's.
+func (a *carrierServer) drain(ctx context.Context, s *Service) error {
+	a.ln.Close()
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+	}
+	return nil
+}

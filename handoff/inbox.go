@@ -1,0 +1,343 @@
+package handoff
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// An inbox takes over what came to this generation. One goroutine uses it at a
+// time: first Run's, then its own.
+type inbox struct {
+	s       *Service
+	parcels []*received // to be read
+	idle    []*received // left in the store, oldest first
+	pending *parcel.Delivery
+}
+
+// open looks into what was inherited. An error says that this generation must not
+// become ready.
+func (in *inbox) open(ctx context.Context) error {
+	s := in.s
+	last := s.readManifest()
+	newest := last.generation
+	for _, name := range s.set.Names() {
+		if !strings.HasPrefix(name, parcelPrefix) {
+			continue
+		}
+		files, err := s.set.Files(name)
+		if err != nil {
+			s.report(err)
+			continue
+		}
+		s.store.hold(len(files))
+		for _, f := range files {
+			p := &received{name: name, file: f}
+			if in.look(p) {
+				in.parcels = append(in.parcels, p)
+				newest = max(newest, p.newest)
+			}
+		}
+	}
+	if s.generation.Load() <= newest {
+		s.generation.Store(newest + 1)
+	}
+	if err := in.foresee(ctx, last); err != nil {
+		return err
+	}
+	in.parcels = in.plan(in.parcels)
+	return nil
+}
+
+// foresee checks whether this program can read what a generation that still runs
+// will save.
+func (in *inbox) foresee(ctx context.Context, last promise) error {
+	s := in.s
+	var errs []error
+	for name, version := range last.states {
+		st := s.states[name]
+		if st == nil || st.Unreadable != Refuse {
+			continue
+		}
+		saved := func(p *received) bool {
+			return slices.ContainsFunc(p.states, func(s savedState) bool { return s.name == name && s.generation >= last.generation })
+		}
+		if !slices.ContainsFunc(in.parcels, saved) {
+			errs = append(errs, st.accepts(version))
+		}
+	}
+	err := errors.Join(errs...)
+	if err == nil || s.intake == nil || in.alone(ctx) {
+		return nil
+	}
+	return fmt.Errorf("handoff: what generation %d will save: %w", last.generation, err)
+}
+
+// alone reports whether the manager says at once that no other generation holds
+// anything: one that was started in the place of a generation that died.
+func (in *inbox) alone(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	d, err := in.s.intake.Next(ctx)
+	if err != nil {
+		return err == io.EOF
+	}
+	in.pending = d
+	return d.Owned
+}
+
+// look looks into p, and reports whether there is something to be done with it.
+func (in *inbox) look(p *received) bool {
+	s := in.s
+	empty, err := parcel.Drained(p.file)
+	if err == nil && empty {
+		in.done(p) // its reader died right after the last entry
+		return false
+	}
+	if err == nil {
+		err = s.look(p)
+	}
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, parcel.ErrVersion) || errors.Is(err, errRecordFormat):
+		s.reportf("parcel %q: %w: left for a later generation: %w", p.name, ErrUnknown, err)
+		in.leave(p)
+	default:
+		s.counters.refused.Add(1)
+		s.reportf("parcel %q: %w: removed: %w", p.name, ErrUnknown, err)
+		in.done(p)
+	}
+	return false
+}
+
+// plan decides what becomes of the states in parcels, and returns the parcels
+// that are to be read. Those with nothing but what waits for a later generation
+// are left as they are.
+func (in *inbox) plan(parcels []*received) []*received {
+	best := make(map[string]uint64)
+	for _, p := range parcels {
+		for _, saved := range p.states {
+			if st := in.s.states[saved.name]; st != nil && st.accepts(saved.version) == nil {
+				best[saved.name] = max(best[saved.name], saved.generation)
+			}
+		}
+	}
+	// First what is whole: a writer that still runs may take its time.
+	slices.SortStableFunc(parcels, func(a, b *received) int {
+		if a.complete != b.complete {
+			if a.complete {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.newest, b.newest)
+	})
+	var read []*received
+	for _, p := range parcels {
+		for i := range p.states {
+			saved := &p.states[i]
+			saved.fate = in.judge(*saved, best[saved.name])
+			switch saved.fate {
+			case take:
+				p.wanted++
+			case keep:
+				p.kept++
+			}
+		}
+		if p.complete && p.wanted == 0 && p.kept > 0 {
+			in.leave(p)
+		} else {
+			read = append(read, p)
+		}
+	}
+	return read
+}
+
+// A fate is what becomes of a saved state.
+type fate int
+
+const (
+	drop fate = iota
+	take
+	keep
+)
+
+// judge decides on a saved state; best is the last generation that saved one of
+// that name which can be read.
+func (in *inbox) judge(saved savedState, best uint64) fate {
+	s := in.s
+	st := s.states[saved.name]
+	var err error
+	switch {
+	case st == nil:
+		err = fmt.Errorf("state %q: %w", saved.name, ErrUnknown)
+	case st.loaded.Load() || saved.generation < best:
+		s.counters.refused.Add(1)
+		s.reportf("state %q of generation %d: %w: a later one was there", saved.name, saved.generation, ErrLost)
+		return drop
+	default:
+		if err = st.accepts(saved.version); err == nil {
+			return take
+		}
+	}
+	s.counters.refused.Add(1)
+	if s.keeps(kindState, saved.record) && (st == nil || st.Unreadable != Drop) {
+		s.reportf("kept for a later generation, until %v: %w", saved.saved.Add(s.o.KeepStates).Format(time.RFC3339), err)
+		return keep
+	}
+	s.reportf("dropped: %w", err)
+	return drop
+}
+
+// leave leaves p in the store. The oldest of too many is given up.
+func (in *inbox) leave(p *received) {
+	p.close()
+	in.idle = append(in.idle, p)
+	if len(in.idle) <= maxKept {
+		return
+	}
+	i := 0
+	for j, p := range in.idle {
+		if p.newest < in.idle[i].newest {
+			i = j
+		}
+	}
+	oldest := in.idle[i]
+	in.idle = slices.Delete(in.idle, i, i+1)
+	in.s.reportf("parcel %q of generation %d: %w: more than %d wait in the store", oldest.name, oldest.newest, ErrLost, maxKept)
+	in.done(oldest)
+}
+
+// done lets go of p, from which everything has been taken that is of use.
+func (in *inbox) done(p *received) {
+	s := in.s
+	p.close()
+	ctx := context.Background()
+	switch {
+	case p.delivery != 0:
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		s.report(s.intake.Taken(ctx, p.delivery))
+	case s.ready.Load():
+		s.report(s.store.remove(ctx, p.name))
+	default:
+		s.changes.remove(p.name)
+	}
+}
+
+// run takes over what was inherited, and then what is delivered, until ctx ends.
+// An error is one of State.Load.
+func (in *inbox) run(ctx context.Context) error {
+	defer in.close()
+	if err := in.loadStates(ctx, in.parcels); err != nil {
+		return err
+	}
+	for len(in.parcels) > 0 {
+		if err := in.read(ctx, in.parcels[0]); err != nil || ctx.Err() != nil {
+			return err
+		}
+		in.parcels = in.parcels[1:]
+	}
+	if in.s.intake == nil {
+		in.s.own(ctx)
+		return nil
+	}
+	limit := backoff{s: in.s}
+	for ctx.Err() == nil {
+		d, err := in.next(ctx)
+		switch {
+		case err == nil && d.Owned:
+			in.s.own(ctx)
+		case err == nil:
+			if err := in.deliver(ctx, d); err != nil {
+				return err
+			}
+		case limited(err):
+			limit.wait(ctx, err)
+		case ctx.Err() == nil:
+			// The manager has gone: nobody delivers any more, nor says so.
+			if err != io.EOF {
+				in.s.report(err)
+			}
+			in.s.own(ctx)
+			return nil
+		}
+	}
+	return nil
+}
+
+func (in *inbox) next(ctx context.Context) (*parcel.Delivery, error) {
+	if d := in.pending; d != nil {
+		in.pending = nil
+		return d, nil
+	}
+	return in.s.intake.Next(ctx)
+}
+
+// deliver takes over one delivery.
+func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
+	s := in.s
+	p := &received{name: d.Name, file: d.Files[0], delivery: d.ID}
+	for _, f := range d.Files[1:] {
+		f.Close()
+	}
+	if !strings.HasPrefix(d.Name, parcelPrefix) || len(d.Files) != 1 {
+		s.counters.refused.Add(1)
+		s.reportf("delivery of %d descriptors called %q: %w", len(d.Files), d.Name, ErrUnknown)
+		in.done(p)
+		return nil
+	}
+	if !in.look(p) {
+		return nil
+	}
+	for _, p := range in.plan([]*received{p}) {
+		in.parcels = append(in.parcels, p)
+		if err := in.loadStates(ctx, in.parcels); err != nil {
+			return err
+		}
+		if err := in.read(ctx, p); err != nil || ctx.Err() != nil {
+			return err
+		}
+		in.parcels = nil
+	}
+	return nil
+}
+
+// close lets go of what was not read: the newest generation goes on with it.
+func (in *inbox) close() {
+	for _, p := range in.parcels {
+		p.close()
+	}
+	in.parcels = nil
+	if in.pending != nil {
+		for _, f := range in.pending.Files {
+			f.Close()
+		}
+	}
+}
+
+// A backoff waits for a limit to ease, and reports it once.
+type backoff struct {
+	s     *Service
+	pause time.Duration
+}
+
+func (b *backoff) wait(ctx context.Context, err error) {
+	if b.pause == 0 {
+		b.s.reportf("waiting for room: %w", err)
+		b.pause = 5 * time.Millisecond
+	}
+	b.pause = min(2*b.pause, time.Second)
+	select {
+	case <-time.After(b.pause):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,204 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/activation"
+)
+
+// Listen returns the listener called name: that of the socket unit, else the one
+// that the generation before left in the fd store, else it binds address as
+// net.Listen does, and Run leaves it in the store for the generations to come.
+// So a service without a socket unit keeps its port, too.
+//
+// name is the FileDescriptorName= of the socket unit, whose address wins over
+// address. A stored listener is taken where it is bound to address (any port,
+// where that says port 0); otherwise it is removed, and address is bound. With an
+// empty address nothing is bound: not to have inherited the listener is an
+// error. A socket that is left over at the path of a Unix address, and that
+// nobody listens on, is replaced.
+//
+// Give the listener to Serve, ServeTLS or Carrier.Serve as it is: the
+// connections of one that wraps it are served, but cannot be carried. The Service
+// closes it when it drains.
+//
+// errors.Is finds ErrRunning, ErrDuplicate, and the errors of
+// activation.Set.Listener.
+func (s *Service) Listen(name, network, address string) (net.Listener, error) {
+	var ln net.Listener
+	err := s.change(func() (err error) {
+		for _, known := range s.names {
+			if known == name {
+				return ErrDuplicate
+			}
+		}
+		if ln, err = obtain(s, listeners, name, network, address); err != nil {
+			return err
+		}
+		s.names[ln] = name
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("handoff: listen on %q: %w", name, err)
+	}
+	return ln, nil
+}
+
+// A socketKind is how the Service gets hold of sockets of one type.
+type socketKind[T io.Closer] struct {
+	prefix    string // of the name in the store
+	inherited func(*activation.Set, string) (T, error)
+	stored    func(*activation.Set, string) ([]T, error)
+	bind      func(ctx context.Context, network, address string) (T, error)
+	addr      func(T) net.Addr
+}
+
+var listeners = socketKind[net.Listener]{
+	prefix:    listenPrefix,
+	inherited: inheritListener,
+	stored:    (*activation.Set).Listeners,
+	bind:      bindListener,
+	addr:      net.Listener.Addr,
+}
+
+// obtain gets the socket called name: inherited, stored, or bound. The caller
+// holds s.mu.
+func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address string) (T, error) {
+	var none T
+	if err := checkName("socket", name); err != nil {
+		return none, err
+	}
+	sock, err := k.inherited(s.set, name)
+	if err == nil || !missing(err) {
+		return sock, err
+	}
+	if address == "" {
+		return none, err
+	}
+	stored, err := k.stored(s.set, k.prefix+name)
+	if err != nil && !missing(err) {
+		return none, err
+	}
+	var found []T
+	for _, sock := range stored {
+		if len(found) == 0 && boundTo(k.addr(sock), network, address) {
+			found = append(found, sock)
+			continue
+		}
+		s.reportf("stored socket %q on %v: %w, want %s %s: removed", name, k.addr(sock), ErrUnknown, network, address)
+		sock.Close()
+	}
+	switch {
+	case len(found) == 1 && len(stored) == 1:
+		s.store.hold(1)
+		return found[0], nil
+	case len(stored) > 0:
+		s.store.hold(1)
+		s.changes.remove(k.prefix + name) // all of that name
+	}
+	if len(found) == 0 {
+		sock, err := k.bind(s.ctx, network, address)
+		if err != nil {
+			return none, err
+		}
+		found = append(found, sock)
+	}
+	if sock, ok := any(found[0]).(syscall.Conn); ok && s.store.available() {
+		s.changes.add(k.prefix+name, sock)
+		if u, ok := any(found[0]).(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // the next generation listens there
+		}
+	}
+	return found[0], nil
+}
+
+// missing reports whether err says that there is no such thing, or that what
+// there was has been taken already.
+func missing(err error) bool {
+	return errors.Is(err, activation.ErrNoName) || errors.Is(err, activation.ErrNotActivated)
+}
+
+// inheritListener takes the listener of a socket unit, and has one listen again
+// that a process which shares it has shut.
+func inheritListener(set *activation.Set, name string) (net.Listener, error) {
+	ln, err := set.Listener(name)
+	if errors.Is(err, activation.ErrShut) {
+		if err := set.Relisten(name); err != nil {
+			return nil, err
+		}
+		return set.Listener(name)
+	}
+	return ln, err
+}
+
+func bindListener(ctx context.Context, network, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, network, address)
+	if errors.Is(err, syscall.EADDRINUSE) && removeStale(ctx, network, address) {
+		return lc.Listen(ctx, network, address)
+	}
+	return ln, err
+}
+
+// removeStale removes the socket at a Unix address if nobody listens on it, and
+// reports whether it did.
+func removeStale(ctx context.Context, network, address string) bool {
+	if !strings.HasPrefix(network, "unix") || strings.HasPrefix(address, "@") {
+		return false
+	}
+	info, err := os.Lstat(address)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return false
+	}
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, network, address)
+	if err == nil {
+		c.Close()
+		return false
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(address) == nil
+}
+
+// boundTo reports whether a socket on addr is what a call to bind address would
+// give.
+func boundTo(addr net.Addr, network, address string) bool {
+	if addr.Network() != strings.TrimRight(network, "46") {
+		return false
+	}
+	switch addr := addr.(type) {
+	case *net.TCPAddr:
+		want, err := net.ResolveTCPAddr(network, address)
+		return err == nil && sameIP(network, addr.IP, want.IP) && samePort(addr.Port, want.Port) && addr.Zone == want.Zone
+	case *net.UDPAddr:
+		want, err := net.ResolveUDPAddr(network, address)
+		return err == nil && sameIP(network, addr.IP, want.IP) && samePort(addr.Port, want.Port) && addr.Zone == want.Zone
+	case *net.UnixAddr:
+		if strings.HasPrefix(address, "@") {
+			return addr.Name == address
+		}
+		_, err := os.Lstat(address) // else no client can find it
+		return err == nil && addr.Name == address
+	}
+	return addr.String() == address
+}
+
+func samePort(have, want int) bool { return want == 0 || have == want }
+
+// sameIP compares as package net binds: no address, and the unspecified one of
+// either family, are both families' where network does not name one.
+func sameIP(network string, have, want net.IP) bool {
+	if want == nil || want.IsUnspecified() {
+		is4 := have.To4() != nil
+		return have.IsUnspecified() && (!strings.HasSuffix(network, "4") || is4) && (!strings.HasSuffix(network, "6") || !is4)
+	}
+	return have.Equal(want)
+}

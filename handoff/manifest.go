@@ -1,0 +1,128 @@
+package handoff
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// A manifest is what a generation says of itself while it runs: its number, the
+// versions of the states that it will save, and the ticket keys. It waits in the
+// store as a parcel of its own, which is looked into and never emptied, so that it
+// outlives a crash.
+type manifest struct {
+	mu     sync.Mutex
+	stored bool // there is one in the store
+	final  bool // it is the next generation's to replace
+}
+
+// A promise is what is known of the generation before.
+type promise struct {
+	generation uint64
+	states     map[string]uint32 // the version of each that it will save
+}
+
+// readManifest reads what the generation before has left, and takes its ticket
+// keys. One that cannot be read is reported, and does not matter.
+func (s *Service) readManifest() promise {
+	var last promise
+	files, err := s.set.Files(manifestName)
+	if missing(err) {
+		return last
+	}
+	s.report(err)
+	s.store.hold(1)
+	s.manifest.stored = true
+	for _, f := range files {
+		p := &received{name: manifestName, file: f}
+		err := s.look(p)
+		p.close()
+		if err != nil {
+			s.reportf("%s: %w: %w", manifestName, ErrUnknown, err)
+			continue
+		}
+		if p.newest < last.generation {
+			continue
+		}
+		last = promise{p.newest, p.promises}
+		if s.keys != nil {
+			keys, err := parseKeys(p.keys)
+			if err != nil {
+				s.reportf("%s: %w: %w", manifestName, ErrUnknown, err)
+			}
+			s.keys.inherit(keys, time.Now())
+		}
+	}
+	return last
+}
+
+// writeManifest leaves the manifest of this generation in the store, in place of
+// the one that is there. It comes last: where there is no room for it, nothing
+// worse happens than that TLS clients do a full handshake after a crash. And it
+// shows whether there is a store at all, which systemd tells since v254 only.
+func (s *Service) writeManifest(ctx context.Context) {
+	if !s.store.available() {
+		return
+	}
+	m := &s.manifest
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.final {
+		return
+	}
+	if m.stored {
+		s.report(s.store.remove(ctx, manifestName))
+		m.stored = false
+	}
+	entries := []parcel.Entry{s.firstEntry()}
+	for name, st := range s.states {
+		entries = append(entries, parcel.Entry{Kind: kindVersion, Name: name, Payload: s.record(record{version: st.Version})})
+	}
+	if s.keys != nil {
+		entries = append(entries, parcel.Entry{Kind: kindKeys, Payload: s.record(record{data: s.keys.marshal()}), Secret: true})
+	}
+	spare := s.spare()
+	if s.carries() {
+		spare++
+	}
+	err := s.store.leave(ctx, manifestName, spare, entries...)
+	if err != nil {
+		s.reportf("the fd store does not do, see FileDescriptorStoreMax= in systemd.service(5): %w", err)
+	}
+	m.stored = err == nil
+}
+
+// finish leaves the manifest to the next generation.
+func (m *manifest) finish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.final = true
+}
+
+// spare is how many entries of the store the states will need.
+func (s *Service) spare() int { return len(s.states) }
+
+// firstEntry begins every parcel: whose it is.
+func (s *Service) firstEntry() parcel.Entry {
+	return parcel.Entry{Kind: kindGeneration, Payload: s.record(record{})}
+}
+
+// keepKeys renews the ticket keys in time, until ctx ends.
+func (s *Service) keepKeys(ctx context.Context) {
+	if s.keys == nil {
+		return
+	}
+	for {
+		made, next := s.keys.rotate(time.Now())
+		if made && s.isOwned() {
+			s.writeManifest(ctx)
+		}
+		select {
+		case <-time.After(next):
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// maxParcels bounds how many parcels one outbox makes.
+const maxParcels = 64
+
+// liveTimeout is how long a full parcel waits for its reader before it is taken
+// that there is none, as when the manager itself is restarted.
+const liveTimeout = time.Second
+
+// An outbox puts entries into parcels in the store; where one is full it begins
+// another.
+type outbox struct {
+	store *store
+	first parcel.Entry // begins every parcel
+	spare int          // entries of the store that are kept free beside the parcels
+
+	mu     sync.Mutex
+	live   bool // the parcels have a reader while they are filled
+	writer *parcel.Writer
+	names  []string // of all parcels
+	closed bool
+}
+
+// open makes sure that there is a parcel, and returns its writer.
+func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.writer != nil {
+		return b.writer, nil
+	}
+	if b.closed {
+		return nil, ErrDraining
+	}
+	if len(b.names) == maxParcels {
+		return nil, fmt.Errorf("%d parcels are full", maxParcels)
+	}
+	name := parcelName()
+	w, err := b.store.begin(ctx, name, b.spare, parcel.WriterOptions{Live: b.live, Timeout: liveTimeout}, b.first)
+	if err != nil {
+		return nil, err
+	}
+	b.writer, b.names = w, append(b.names, name)
+	return w, nil
+}
+
+// put has e sent. Where it returns nil it calls done exactly once, when e is in a
+// parcel or cannot be; otherwise e was not taken. e.Done is the outbox's to set.
+func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) error {
+	for {
+		w, err := b.open(ctx)
+		if err != nil {
+			return err
+		}
+		e.Done = func(err error) {
+			if err != nil && b.full(ctx, w, err) {
+				if err = b.put(ctx, e, done); err == nil {
+					return
+				}
+			}
+			done(err)
+		}
+		err = w.Put(ctx, e)
+		if err == nil || !b.full(ctx, w, err) {
+			return err
+		}
+	}
+}
+
+// full reports whether err, of w, says that another parcel is needed, and makes
+// sure that w is not used again.
+func (b *outbox) full(ctx context.Context, w *parcel.Writer, err error) bool {
+	limit, ok := errors.AsType[*parcel.LimitError](err)
+	full := ok && limit.Limit == parcel.LimitBuffer && w.Sent().Entries > 1
+	if !full && !errors.Is(err, parcel.ErrClosed) {
+		return false
+	}
+	b.mu.Lock()
+	current := b.writer == w
+	if current {
+		b.writer = nil
+		b.live = false // a live reader would have made room
+	}
+	b.mu.Unlock()
+	if current {
+		w.Close(ctx) // what it has not sent comes back, by Done
+	}
+	return full || !current
+}
+
+// close ends the parcels. What could not be sent has come back by then.
+func (b *outbox) close(ctx context.Context) error {
+	var errs []error
+	for {
+		b.mu.Lock()
+		w := b.writer
+		b.writer = nil
+		b.closed = w == nil
+		b.mu.Unlock()
+		if w == nil {
+			return errors.Join(errs...)
+		}
+		if err := w.Close(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package handoff
+
+import (
+	"bytes"
+	"os"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// A received is a parcel that came to this generation.
+type received struct {
+	name     string
+	file     *os.File // holds what is in the parcel
+	delivery uint64   // of the Intake; 0: inherited
+	reader   *parcel.Reader
+
+	complete bool         // the writer has ended it
+	newest   uint64       // generation of its records
+	states   []savedState // in it
+	wanted   int          // entries that this program has a use for
+	kept     int          // entries that wait for a later generation
+
+	promises map[string]uint32 // versions of the states that will be saved
+	keys     []byte            // for session tickets
+}
+
+// A savedState is a state as it came in a parcel.
+type savedState struct {
+	name string
+	record
+	fate fate
+}
+
+// look opens p and checks everything that waits in it, and takes nothing out.
+func (s *Service) look(p *received) error {
+	r, err := parcel.NewReader(p.file, parcel.ReaderOptions{})
+	if err != nil {
+		return err
+	}
+	p.promises = make(map[string]uint32)
+	contents, err := r.Peek(func(kind, name string, payload []byte) error {
+		rec, err := parseRecord(payload)
+		if err != nil {
+			return err
+		}
+		p.newest = max(p.newest, rec.generation)
+		switch {
+		case kind == kindState:
+			rec.data = bytes.Clone(rec.data)
+			p.states = append(p.states, savedState{name: name, record: rec})
+		case kind == kindVersion:
+			p.promises[name] = rec.version
+		case kind == kindKeys:
+			p.keys = bytes.Clone(rec.data)
+		case s.knows(kind, name):
+			p.wanted++
+		case kind == kindConn || kind == kindHTTP:
+			if s.keeps(kind, rec) {
+				p.kept++
+			}
+		}
+		return nil
+	})
+	if limited(err) {
+		// There is no room for the descriptors that wait; there may be later.
+		s.reportf("parcel %q: %w", p.name, err)
+		err = nil
+	}
+	if err != nil {
+		r.Close()
+		return err
+	}
+	p.reader, p.complete = r, contents.Complete
+	return nil
+}
+
+// knows reports whether this program goes on with connections of a kind.
+func (s *Service) knows(kind, name string) bool {
+	switch kind {
+	case kindConn:
+		return s.carriers[name] != nil
+	case kindHTTP:
+		h, _ := s.httpFor(name)
+		return h != nil
+	}
+	return false
+}
+
+// httpFor finds the server that goes on with the connections of a listener.
+func (s *Service) httpFor(name string) (*httpServer, httpListener) {
+	for _, srv := range s.servers {
+		h, ok := srv.(*httpServer)
+		if !ok {
+			continue
+		}
+		for _, l := range h.listeners {
+			if l.name == name && l.carries() {
+				return h, l
+			}
+		}
+	}
+	return nil, httpListener{}
+}
+
+// keeps reports whether a record that this program does not know waits for a
+// later generation.
+func (s *Service) keeps(kind string, r record) bool {
+	limit := s.o.KeepConns
+	if kind == kindState {
+		limit = s.o.KeepStates
+	}
+	return time.Since(r.saved) < limit
+}
+
+// close lets go of p, which stays in the store.
+func (p *received) close() {
+	if p.reader != nil {
+		p.reader.Close()
+		p.reader = nil
+	}
+	p.file.Close()
+}

@@ -1,0 +1,83 @@
+package handoff
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// A reload is under way.
+type reload struct {
+	cancel context.CancelCauseFunc
+	done   chan error
+	again  bool // another was asked for meanwhile
+}
+
+// reloadAsked begins a reload, or remembers it where one is under way: that one
+// may have read the old configuration.
+func (r *run) reloadAsked() {
+	if r.reload != nil {
+		r.reload.again = true
+		return
+	}
+	s := r.s
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.reload = &reload{cancel: cancel, done: make(chan error, 1)}
+	done := r.reload.done
+	r.tasks.Go(func() {
+		defer cancel(nil)
+		s.report(s.manager.Send(ctx, notify.Reloading(), notify.Status("reloading")))
+		stop := s.extend()
+		defer stop()
+		done <- s.reloadAll(ctx)
+	})
+}
+
+// reloadAll calls the callbacks.
+func (s *Service) reloadAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.ReloadTimeout)
+	defer cancel()
+	for _, f := range s.reloads {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reloaded delivers the verdict of the reload that is under way.
+func (r *run) reloaded() <-chan error {
+	if r.reload == nil {
+		return nil
+	}
+	return r.reload.done
+}
+
+// reloadDone ends a reload. READY=1 is sent whatever became of it: without, the
+// manager waits for ever.
+func (r *run) reloadDone(err error) {
+	s := r.s
+	verdict := "reloaded"
+	if err != nil {
+		verdict = fmt.Sprintf("reload failed, the old configuration is in force: %v", err)
+		s.reportf("reload: %w", err)
+	}
+	s.report(s.manager.Send(context.Background(), notify.Ready(), notify.Status(oneLine(verdict))))
+	again := r.reload.again
+	r.reload = nil
+	if again {
+		r.reloadAsked()
+	}
+}
+
+// oneLine makes text fit for STATUS=.
+func oneLine(text string) string {
+	const most = 2048
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' }), " ")
+	if len(text) > most {
+		text = text[:most]
+	}
+	return strings.ToValidUTF8(text, "?")
+}

@@ -1,0 +1,87 @@
+package handoff
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// A reporter tells the program what happened, one thing at a time.
+type reporter struct {
+	mu   sync.Mutex
+	tell func(error)
+}
+
+func (r *reporter) report(err error) {
+	if err == nil || r.tell == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell(err)
+}
+
+func (r *reporter) reportf(format string, args ...any) {
+	r.report(fmt.Errorf("handoff: "+format, args...))
+}
+
+// limited reports whether err is the lack of something that may be there later.
+func limited(err error) bool {
+	_, ok := errors.AsType[*parcel.LimitError](err)
+	return ok
+}
+
+// Counters says what became of connections and states in this generation.
+type Counters struct {
+	CarriedIn  uint64 // connections taken over from the generation before
+	CarriedOut uint64 // connections left for the next generation
+	Finished   uint64 // connections that ended while this generation drained
+	Closed     uint64 // connections cut, or closed because they could not be carried
+	Refused    uint64 // connections and states that came and were not taken
+	StatesIn   uint64 // states loaded
+	StatesOut  uint64 // states saved
+
+	Drain time.Duration // how long the drain took, or has taken so far
+}
+
+// counters are the ones that are not counted elsewhere.
+type counters struct {
+	carriedIn, carriedOut, finished, closed, refused, statesIn, statesOut atomic.Uint64
+
+	drainBegan, drainEnded atomic.Int64 // Unix time in nanoseconds, 0: not yet
+}
+
+// Counters returns the counters as they are now.
+func (s *Service) Counters() Counters {
+	c := Counters{
+		CarriedIn:  s.counters.carriedIn.Load(),
+		CarriedOut: s.counters.carriedOut.Load(),
+		Finished:   s.counters.finished.Load(),
+		Closed:     s.counters.closed.Load(),
+		Refused:    s.counters.refused.Load(),
+		StatesIn:   s.counters.statesIn.Load(),
+		StatesOut:  s.counters.statesOut.Load(),
+	}
+	s.mu.Lock()
+	servers := s.servers
+	s.mu.Unlock()
+	for _, srv := range servers {
+		if h, ok := srv.(*httpServer); ok {
+			n := h.tracker.Counts()
+			c.Finished += n.Finished
+			c.Closed += n.Cut
+		}
+	}
+	if began := s.counters.drainBegan.Load(); began != 0 {
+		ended := s.counters.drainEnded.Load()
+		if ended == 0 {
+			ended = time.Now().UnixNano()
+		}
+		c.Drain = time.Duration(ended - began)
+	}
+	return c
+}

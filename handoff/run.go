@@ -1,0 +1,220 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/holdfast-go/holdfast/activation"
+)
+
+// Run serves until it is told to stop, drains, and returns.
+//
+// It serves every listener, tells the manager READY=1 (sd_notify(3)), and takes
+// over what the generation before left. While it runs it takes SIGTERM, SIGINT
+// and SIGHUP: SIGHUP reloads (see OnReload); SIGTERM, SIGINT, Stop and the end of
+// ctx begin the drain; a second SIGINT cuts it short. It answers the watchdog.
+//
+// The drain: STOPPING=1, and Ready is negative; after Options.LameDuck nothing
+// more is accepted; work under way is finished, within Options.DrainTimeout;
+// connections that can go on, and then the states, are left in parcels with the
+// manager, who keeps them for the next generation. Where there is no manager that
+// keeps anything, connections are finished and closed.
+//
+// nil is a clean drain. Otherwise the error says what ended the service, why it
+// could not begin, or what was cut off at the end of the drain (ErrCut) or could
+// not be kept (ErrLost). Everything is closed then, and the Service cannot run
+// again: ErrRunning.
+func (s *Service) Run(ctx context.Context) error {
+	err := s.change(func() error {
+		s.running = true
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("handoff: run: %w", err)
+	}
+	defer s.closeAll()
+
+	signals := make(chan os.Signal, 8)
+	// Before READY=1: from then on systemd may send SIGHUP, which would kill.
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	r := &run{s: s, inbox: inbox{s: s}, signals: signals, failed: make(chan error), over: make(chan struct{})}
+	if err := r.start(ctx); err != nil {
+		r.inbox.close()
+		return err
+	}
+	cause := r.loop(ctx)
+	err = errors.Join(cause, r.drain())
+	close(r.over)
+	// All of them have been told. One that does not mind leaves with the process.
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.tasks.Wait()
+	}()
+	receive(canceled, ended)
+	return err
+}
+
+// canceled has ended.
+var canceled = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// A run is what Run's goroutine, which decides everything, works with.
+type run struct {
+	s       *Service
+	inbox   inbox
+	signals <-chan os.Signal
+	failed  chan error    // what must end the service
+	over    chan struct{} // closed when nobody receives from failed any more
+	tasks   sync.WaitGroup
+
+	reading    task // takes over what comes
+	background task // the functions of Go
+	upkeep     task // watchdog and ticket keys
+	reload     *reload
+	serving    chan error // what the servers return
+	left       int        // of them that serve
+	interrupts int        // SIGINTs
+}
+
+// A task is goroutines that end with a context.
+type task struct {
+	end  context.CancelCauseFunc
+	done chan struct{}
+}
+
+// spawn runs fs, until all have returned.
+func (r *run) spawn(fs ...func(context.Context) error) task {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	t := task{end: cancel, done: make(chan struct{})}
+	var all sync.WaitGroup
+	for _, f := range fs {
+		all.Go(func() {
+			if err := f(ctx); err != nil {
+				r.fail(err)
+			}
+		})
+	}
+	r.tasks.Go(func() {
+		all.Wait()
+		close(t.done)
+	})
+	return t
+}
+
+// fail ends the service because of err.
+func (r *run) fail(err error) {
+	select {
+	case r.failed <- err:
+	case <-r.over:
+		r.s.report(err)
+	}
+}
+
+// start makes the service ready.
+func (r *run) start(ctx context.Context) error {
+	s := r.s
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("handoff: run: %w", context.Cause(ctx))
+	}
+	if err := r.inbox.open(ctx); err != nil {
+		return err
+	}
+	s.dropUnclaimed()
+	if s.intake == nil {
+		s.settleStore(ctx)
+	}
+	for _, srv := range s.servers {
+		r.left += srv.count()
+	}
+	r.serving = make(chan error, r.left)
+	for _, srv := range s.servers {
+		srv.serve(r.serving)
+	}
+	s.ready.Store(true)
+	if err := s.manager.Ready(ctx); err != nil {
+		// The manager will find that the service is late; the clients have it.
+		s.report(err)
+	}
+	r.upkeep = r.spawn(r.watchdog, func(ctx context.Context) error { s.keepKeys(ctx); return nil })
+	r.background = r.spawn(s.background...)
+	r.reading = r.spawn(r.inbox.run)
+	return nil
+}
+
+func (r *run) watchdog(ctx context.Context) error {
+	r.s.report(r.s.manager.Watchdog(ctx, r.s.o.Healthy))
+	return nil
+}
+
+// dropUnclaimed gives up what was inherited and nobody has taken.
+func (s *Service) dropUnclaimed() {
+	left := s.set.Unclaimed()
+	for _, d := range left {
+		s.reportf("%v: %w: removed", d, ErrUnknown)
+		if d.Name != "" && s.store.available() {
+			s.changes.remove(d.Name)
+		}
+	}
+	if err := s.set.Close(); err != nil {
+		if _, ok := errors.AsType[*activation.UnclaimedError](err); !ok {
+			s.report(err)
+		}
+	}
+}
+
+// own is called when everything is this generation's.
+func (s *Service) own(ctx context.Context) {
+	s.ownOnce.Do(func() {
+		if s.intake != nil {
+			s.settleStore(ctx)
+		}
+		close(s.owned)
+	})
+}
+
+// loop serves until something ends the service, and returns what, nil where it
+// was told to stop.
+func (r *run) loop(ctx context.Context) error {
+	for {
+		select {
+		case sig := <-r.signals:
+			if sig == syscall.SIGHUP {
+				r.reloadAsked()
+				continue
+			}
+			r.interrupted(sig)
+			return nil
+		case err := <-r.reloaded():
+			r.reloadDone(err)
+		case <-r.s.stop:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case err := <-r.failed:
+			return err
+		case err := <-r.serving:
+			r.left--
+			return err
+		}
+	}
+}
+
+// interrupted counts SIGINT, and reports whether this is the second.
+func (r *run) interrupted(sig os.Signal) bool {
+	if sig != os.Interrupt {
+		return false
+	}
+	r.interrupts++
+	return r.interrupts == 2
+}

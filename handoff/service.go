@@ -1,0 +1,251 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// A Service is one generation of the program: what it listens on, serves, keeps
+// and carries. Everything it consists of is said between Open and Run; the other
+// methods may be called at any time. All may be called by several goroutines. It
+// runs once.
+type Service struct {
+	o       Options
+	ctx     context.Context // of Open
+	set     *activation.Set
+	manager *notify.Notifier
+	intake  *parcel.Intake // nil where nothing is delivered after the start
+	store   store
+	reporter
+	counters counters
+
+	// What the service consists of. Run reads it without the lock, since nothing
+	// is added by then.
+	mu         sync.Mutex
+	running    bool
+	closed     bool
+	names      map[net.Listener]string // of those that Listen returned
+	packets    map[string]*packetConn
+	servers    []server
+	carriers   map[string]*Carrier
+	states     map[string]*state
+	background []func(context.Context) error
+	reloads    []func(context.Context) error
+	keys       *keyring // nil without ServeTLS
+	changes    changes  // to be made in the store
+	manifest   manifest
+
+	generation atomic.Uint64
+	ready      atomic.Bool   // READY=1 has been sent
+	leaving    atomic.Bool   // told to stop
+	owned      chan struct{} // see Owned
+	ownOnce    sync.Once
+	stop       chan struct{} // closed by Stop
+	stopOnce   sync.Once
+
+	// The contexts of connections that can be carried, and of those that cannot.
+	carrying, finishing context.Context
+	endCarry, endFinish context.CancelCauseFunc
+	out                 *outbox // nil until the drain, and where nothing is carried
+}
+
+// Open begins a generation. It takes over what the process inherited
+// (sd_listen_fds(3)), and the sockets to the manager that NOTIFY_SOCKET and
+// HANDOFF_SOCKET name, and unsets all these variables. Call it once, early in
+// main. Where there is no manager the Service is a plain server. ctx bounds what
+// Listen and ListenPacket do to bind an address.
+//
+// The caller calls Run or Close. An error quotes the variable that makes no
+// sense, or says which socket cannot be used; it may satisfy errors.Is with the
+// errors of activation.Inherit, notify.Open and parcel.OpenIntake.
+func Open(ctx context.Context, o Options) (*Service, error) {
+	set, setErr := activation.Inherit()
+	manager, managerErr := notify.Open()
+	intake, intakeErr := parcel.OpenIntake()
+	generation, generationErr := readGeneration()
+	if errors.Is(setErr, activation.ErrNames) {
+		setErr = nil // everything is there, under the name Unknown
+	}
+	if err := errors.Join(setErr, managerErr, intakeErr, generationErr); err != nil {
+		set.Close()
+		manager.Close()
+		if intake != nil {
+			intake.Close()
+		}
+		return nil, fmt.Errorf("handoff: open: %w", err)
+	}
+	return newService(ctx, o, set, manager, intake, generation), nil
+}
+
+func readGeneration() (uint64, error) {
+	const variable = "HANDOFF_GENERATION"
+	value, ok := os.LookupEnv(variable)
+	if !ok {
+		return 0, nil
+	}
+	os.Unsetenv(variable)
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%s=%q: want a number above 0", variable, value)
+	}
+	return n, nil
+}
+
+func newService(ctx context.Context, o Options, set *activation.Set, manager *notify.Notifier, intake *parcel.Intake, generation uint64) *Service {
+	s := &Service{
+		o:        o.withDefaults(),
+		ctx:      ctx,
+		set:      set,
+		manager:  manager,
+		intake:   intake,
+		reporter: reporter{tell: o.Report},
+		names:    make(map[net.Listener]string),
+		packets:  make(map[string]*packetConn),
+		carriers: make(map[string]*Carrier),
+		states:   make(map[string]*state),
+		owned:    make(chan struct{}),
+		stop:     make(chan struct{}),
+	}
+	s.store.manager = manager
+	s.generation.Store(generation)
+	s.carrying, s.endCarry = context.WithCancelCause(context.Background())
+	s.finishing, s.endFinish = context.WithCancelCause(context.Background())
+	return s
+}
+
+// Close closes everything that was opened for a Service that does not run. After
+// Run has begun it does nothing.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running || s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.closeAll()
+}
+
+// closeAll closes what the Service still has.
+func (s *Service) closeAll() error {
+	for ln := range s.names {
+		ln.Close() // most are closed already
+	}
+	for _, p := range s.packets {
+		p.Close()
+	}
+	s.endCarry(ErrDraining)
+	s.endFinish(ErrDraining)
+	if s.intake != nil {
+		s.intake.Close()
+	}
+	err := s.set.Close()
+	if _, unclaimed := errors.AsType[*activation.UnclaimedError](err); unclaimed {
+		err = nil // a Service that does not run, or Run has reported it
+	}
+	return errors.Join(err, s.manager.Close())
+}
+
+// change runs f, which adds to what the service consists of.
+func (s *Service) change(f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running || s.closed {
+		return ErrRunning
+	}
+	return f()
+}
+
+// Inherited returns what the process inherited. What Listen and ListenPacket do
+// not take, such as a file of OpenFile=, the program takes from it before Run,
+// which removes from the store and closes what nobody took, and reports it.
+func (s *Service) Inherited() *activation.Set { return s.set }
+
+// Notifier returns the connection to the manager, for the program's own STATUS=
+// and the like; nil, which does nothing, where there is none. READY=1,
+// RELOADING=1, STOPPING=1, WATCHDOG=1 and the names that begin with "handoff." are
+// the Service's. It is closed when Run returns.
+func (s *Service) Notifier() *notify.Notifier { return s.manager }
+
+// Generation returns the number of this generation: HANDOFF_GENERATION where the
+// manager sets that, else one more than the greatest in what was inherited, and 0
+// before Run has found that out. It begins anew when the fd store was emptied.
+func (s *Service) Generation() uint64 { return s.generation.Load() }
+
+// Go runs f from READY until the drain: its context then ends, with the cause
+// ErrDraining, and it returns. States are saved only after that. An error makes
+// Run drain and return it. Owned tells when f may do what only one generation
+// may.
+func (s *Service) Go(f func(context.Context) error) error {
+	return s.change(func() error {
+		s.background = append(s.background, f)
+		return nil
+	})
+}
+
+// OnReload has f called on SIGHUP, in the order of registration. The manager is
+// told RELOADING=1 before, READY=1 after, and the verdict in STATUS=. f checks the
+// new configuration and only then applies it: at an error, which ends the
+// reload, the old one stays in force. Its context ends after
+// Options.ReloadTimeout, or when the service is to stop.
+func (s *Service) OnReload(f func(context.Context) error) error {
+	return s.change(func() error {
+		s.reloads = append(s.reloads, f)
+		return nil
+	})
+}
+
+// Owned is closed once no generation before this one holds anything that only
+// one may hold, and what it left has been taken over: the states are loaded. It
+// stays open where the drain comes first.
+func (s *Service) Owned() <-chan struct{} { return s.owned }
+
+func (s *Service) isOwned() bool {
+	select {
+	case <-s.owned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ready reports whether balancers should send clients here: Run serves, and was
+// not told to stop.
+func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() }
+
+// ReadyHandler answers a balancer's question with status 200 while Ready, else
+// with 503.
+func (s *Service) ReadyHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if !s.Ready() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ready\n"))
+	})
+}
+
+// Stop makes Run drain, as SIGTERM does. It does not wait for it.
+func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stop) }) }
+
+// checkName tells whether name can name something of the service in the store.
+func checkName(what, name string) error {
+	if err := notify.CheckName(name); err != nil {
+		return err
+	}
+	if name == "" || len(name) > maxServiceName {
+		return fmt.Errorf("handoff: %s %q: want a name of 1 to %d bytes", what, name, maxServiceName)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// State is something that the program keeps from generation to generation.
+type State struct {
+	// Version is that of what Save returns.
+	Version uint32
+
+	// Accepts tells whether Load can read a version. It is asked before READY=1
+	// for what is there by then, and during a reload for what the generation
+	// before will save. nil: only Version.
+	Accepts func(version uint32) bool
+
+	// Save returns the state, when nothing in this generation changes it any
+	// more: after the servers, the carriers' connections and the functions of Go
+	// have ended. It is called only after Load, or once Owned says that there was
+	// nothing to load. Its context ends after Options.DrainTimeout.
+	Save func(context.Context) ([]byte, error)
+
+	// Load takes the state over. It is called at most once, after READY=1 and
+	// before Owned. b is Load's to keep. During a reload it is called when the
+	// generation before has drained; requests and connections come before.
+	//
+	// After an error, and after a crash in it, the state waits for the next
+	// generation as it was. An error makes Run drain and return it: a program
+	// that would rather go on without returns nil.
+	Load func(ctx context.Context, version uint32, b []byte) error
+
+	// Unreadable says what becomes of a state that Accepts refuses.
+	Unreadable Unreadable
+}
+
+// Unreadable says what becomes of a state of a version that the program cannot
+// read. Options.Report is told in each case, by ErrStateVersion.
+type Unreadable int
+
+const (
+	// Refuse: during a reload, which can still be undone, Run returns
+	// ErrStateVersion before READY=1. After a restart it is as Keep.
+	Refuse Unreadable = iota
+
+	// Keep: the program starts without it. It waits in the store for a later
+	// generation that can read it, for Options.KeepStates.
+	Keep
+
+	// Drop: the program starts without it, and it is gone.
+	Drop
+)
+
+// State has st kept under name from generation to generation. Save and Load are
+// required.
+func (s *Service) State(name string, st State) error {
+	err := s.change(func() error {
+		if err := checkName("state", name); err != nil {
+			return err
+		}
+		if st.Save == nil || st.Load == nil {
+			return errors.New("it has no Save or no Load")
+		}
+		if s.states[name] != nil {
+			return ErrDuplicate
+		}
+		s.states[name] = &state{State: st, name: name}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("handoff: state %q: %w", name, err)
+	}
+	return nil
+}
+
+// A state is one that the program keeps.
+type state struct {
+	State
+	name   string
+	loaded atomic.Bool
+}
+
+// accepts returns why a version cannot be read, if so.
+func (st *state) accepts(version uint32) error {
+	if st.Accepts == nil && version == st.Version || st.Accepts != nil && st.Accepts(version) {
+		return nil
+	}
+	return fmt.Errorf("state %q: %w: it is %d, and the program writes %d", st.name, ErrStateVersion, version, st.Version)
+}
+
+// load gives a saved state to the program, once.
+func (s *Service) load(ctx context.Context, saved savedState) error {
+	st := s.states[saved.name]
+	if err := st.Load(ctx, saved.version, saved.data); err != nil {
+		return fmt.Errorf("handoff: load state %q (version %d, %d bytes): %w", st.name, saved.version, len(saved.data), err)
+	}
+	st.loaded.Store(true)
+	s.counters.statesIn.Add(1)
+	return nil
+}
+
+// save leaves the states of this generation for the next: each in a parcel of
+// its own, which a generation that cannot read it leaves as it is.
+func (s *Service) save(ctx context.Context) error {
+	var errs []error
+	for _, st := range s.states {
+		if !st.loaded.Load() && !s.isOwned() {
+			continue // it is still another generation's
+		}
+		data, err := st.Save(ctx)
+		if err == nil {
+			payload := s.record(record{version: st.Version, data: data})
+			err = s.store.leave(ctx, parcelName(), 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("handoff: save state %q: %w: %w", st.name, ErrLost, err))
+			continue
+		}
+		s.counters.statesOut.Add(1)
+	}
+	return errors.Join(errs...)
+}
+
+// record fills in what all records of this generation have, and marshals.
+func (s *Service) record(r record) []byte {
+	r.generation = s.generation.Load()
+	r.saved = time.Now()
+	return r.marshal()
+}

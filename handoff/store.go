@@ -1,0 +1,163 @@
+package handoff
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// The names under which the Service stores things. Names are public
+// (systemd-analyze fdstore): nothing secret is in them.
+const (
+	prefix         = "handoff."
+	listenPrefix   = prefix + "listen."  // and the listener's name
+	packetPrefix   = prefix + "packet."  // and the packet socket's name
+	parcelPrefix   = prefix + "parcel."  // and a random number
+	manifestName   = prefix + "manifest" // a parcel, too
+	storeTimeout   = 10 * time.Second    // for one exchange with the manager
+	maxStoredName  = notify.MaxName      // with its prefix
+	longestPrefix  = len(listenPrefix)   // as long as packetPrefix
+	maxServiceName = maxStoredName - longestPrefix
+)
+
+// parcelName returns a name that was never used before: a removal that arrives
+// late cannot hit another parcel.
+func parcelName() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return parcelPrefix + hex.EncodeToString(b[:])
+}
+
+// A store is the manager's fd store, as far as this generation knows it.
+type store struct {
+	manager *notify.Notifier
+
+	mu   sync.Mutex
+	used int  // entries of ours; others' are not known
+	shut bool // the manager keeps nothing, or nothing more
+}
+
+// configured reports whether the manager may keep something: before systemd v254
+// it does not say.
+func (st *store) configured() bool {
+	limit, known := st.manager.StoreLimit()
+	return st.manager.Managed() && (!known || limit > 0)
+}
+
+// available reports whether it has not yet turned out that it does not.
+func (st *store) available() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.configured() && !st.shut
+}
+
+// hold counts n entries that are there already; a negative n those that went.
+func (st *store) hold(n int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.used += n
+}
+
+// put stores f under name, where beside it there is room for spare entries more.
+// The manager does not say whether it has taken it.
+func (st *store) put(ctx context.Context, name string, spare int, f syscall.Conn) error {
+	st.mu.Lock()
+	limit, known := st.manager.StoreLimit()
+	if known && st.used+1+spare > limit {
+		used := st.used
+		st.mu.Unlock()
+		return &parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(used + 1 + spare), Err: syscall.ENOSPC}
+	}
+	st.used++
+	st.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := st.manager.StoreUnpolled(ctx, name, f)
+	if err != nil {
+		st.hold(-1)
+	}
+	return err
+}
+
+// remove drops what is stored under name.
+func (st *store) remove(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := st.manager.Remove(ctx, name)
+	if err == nil {
+		st.hold(-1)
+	}
+	return err
+}
+
+// begin makes a parcel whose read end is in the store under name, with first in
+// it, and returns its writer.
+func (st *store) begin(ctx context.Context, name string, spare int, o parcel.WriterOptions, first parcel.Entry) (*parcel.Writer, error) {
+	w, readEnd, err := parcel.New(o)
+	if err != nil {
+		return nil, err
+	}
+	err = st.put(ctx, name, spare, readEnd)
+	readEnd.Close()
+	if err == nil {
+		err = st.await(ctx, name, func() error { return errors.Join(w.Put(ctx, first), w.Flush(ctx)) })
+	}
+	if err != nil {
+		w.Abandon()
+		return nil, err
+	}
+	return w, nil
+}
+
+// leave puts a parcel of entries into the store under name. All of them are in it
+// before the manager can pass it on.
+func (st *store) leave(ctx context.Context, name string, spare int, entries ...parcel.Entry) error {
+	w, readEnd, err := parcel.New(parcel.WriterOptions{})
+	if err != nil {
+		return err
+	}
+	defer w.Abandon()
+	for _, e := range entries {
+		err = errors.Join(err, w.Put(ctx, e))
+	}
+	if err = errors.Join(err, w.Flush(ctx)); err == nil {
+		err = st.put(ctx, name, spare, readEnd)
+	}
+	readEnd.Close()
+	if err != nil {
+		return err
+	}
+	return st.await(ctx, name, func() error { return w.Close(ctx) })
+}
+
+// await waits until the manager has dealt with the parcel stored under name, and
+// then has send put something into it. The manager does not say when it has no
+// room and closes what it is given, but then send finds no reader.
+func (st *store) await(ctx context.Context, name string, send func() error) error {
+	barrier, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := st.manager.Barrier(barrier)
+	if err == nil {
+		err = send()
+	}
+	if !errors.Is(err, parcel.ErrNoReader) {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	limit, known := st.manager.StoreLimit()
+	if !known {
+		limit = -1
+	}
+	count := st.used
+	st.used--
+	st.shut = true
+	return &parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(count), Err: err}
+}
