@@ -36,13 +36,13 @@ func (o Options) inherit() (*Set, error) {
 	var missing []int
 	for i, name := range names {
 		fd := first + i
-		switch claimErr := claim(fd); claimErr {
-		case nil:
-			s.entries = append(s.entries, entry{name: name, fd: fd})
-		case unix.EBADF:
+		claimErr := claim(fd)
+		if errors.Is(claimErr, unix.EBADF) {
 			missing = append(missing, fd)
-		default:
-			s.entries = append(s.entries, entry{name: name, fd: fd})
+			continue
+		}
+		s.entries = append(s.entries, entry{name: name, fd: fd})
+		if claimErr != nil {
 			err = errors.Join(err, fmt.Errorf("activation: inherit %q (fd %d): %w", name, fd, claimErr))
 		}
 	}

@@ -58,7 +58,12 @@ func inspect(fd int) (Kind, error) {
 }
 
 func identify(st *unix.Stat_t) fileID {
-	id := fileID{mode: TypeOther, dev: uint64(st.Dev), ino: st.Ino, rdev: uint64(st.Rdev)}
+	id := fileID{
+		mode: TypeOther,
+		dev:  uint64(st.Dev), //nolint:unconvert // 32 bits wide on MIPS
+		ino:  st.Ino,
+		rdev: uint64(st.Rdev), //nolint:unconvert // 32 bits wide on MIPS
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
 		id.mode = TypeSocket

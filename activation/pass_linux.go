@@ -63,8 +63,9 @@ func start(ctx context.Context, cmd *exec.Cmd, files []NamedFile) error {
 	defer report.Close()
 	if err := awaitStep(ctx, report); err != nil {
 		cmd.Process.Kill()
-		if state := cmd.Wait(); err == errStepDied {
-			err = fmt.Errorf("%w: %v", err, state)
+		cmd.Wait()
+		if errors.Is(err, errStepDied) {
+			err = fmt.Errorf("%w: %v", err, cmd.ProcessState)
 		}
 		return fail(err)
 	}

@@ -203,9 +203,9 @@ func (s *Set) takeFiles(name string, check func([]candidate) error) ([]*os.File,
 // listener can leave the rotation by shutdown(2), which ends it for all who share
 // it; this takes the socket back. The backlog is as large as the kernel allows.
 //
-// If all of them listen already, or there are none, nothing happens. A Unix
-// listener that was shut cannot listen again: the error wraps ErrShut, and the
-// socket unit has to be restarted.
+// If all of them listen already, nothing happens. A Unix listener that was shut
+// cannot listen again: the error wraps ErrShut, and the socket unit has to be
+// restarted. Errors are else as for [Set.Listeners]. Nothing is taken.
 func (s *Set) Relisten(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -142,7 +142,7 @@ func (c *vsockConn) error(op string, err error) error { return opError(op, c.loc
 // opError turns an error of a file into one of package net, so that servers find
 // what they look for: net.Error with Timeout, and net.ErrClosed.
 func opError(op string, local, peer net.Addr, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	var pe *fs.PathError
