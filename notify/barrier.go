@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"syscall"
-	"time"
 )
 
 // Barrier returns once the manager has processed every message sent before it:
@@ -37,8 +36,7 @@ func (n *Notifier) Barrier(ctx context.Context) error {
 
 // waitClosed waits until no other end of the pipe is open.
 func waitClosed(ctx context.Context, r *os.File) error {
-	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer wakeAtEnd(ctx, r.SetReadDeadline)()
 	var b [1]byte
 	switch n, err := r.Read(b[:]); {
 	case err == io.EOF:

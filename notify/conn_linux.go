@@ -120,17 +120,7 @@ func (c *conn) send(ctx context.Context, wait bool, payload []byte, fds []int) e
 func (c *conn) attempt(ctx context.Context, wait bool, payload, oob []byte) error {
 	c.payload, c.oob, c.wait = payload, oob, wait
 	if wait {
-		expired := make(chan struct{})
-		stop := context.AfterFunc(ctx, func() {
-			defer close(expired)
-			c.file.SetWriteDeadline(time.Unix(1, 0))
-		})
-		defer func() {
-			if !stop() {
-				<-expired
-				c.file.SetWriteDeadline(time.Time{})
-			}
-		}()
+		defer wakeAtEnd(ctx, c.file.SetWriteDeadline)()
 	}
 	if err := c.raw.Write(c.try); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {

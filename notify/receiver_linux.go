@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -178,17 +177,7 @@ func (r *Receiver) Receive(ctx context.Context) (*Notification, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("notify: receive: %w", ctx.Err())
 	}
-	expired := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(expired)
-		r.file.SetReadDeadline(time.Unix(1, 0))
-	})
-	defer func() {
-		if !stop() {
-			<-expired
-			r.file.SetReadDeadline(time.Time{})
-		}
-	}()
+	defer wakeAtEnd(ctx, r.file.SetReadDeadline)()
 	return r.next(ctx)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,8 +79,7 @@ func (c vsockConn) send(ctx context.Context, wait bool, payload []byte, fds []in
 	if err != nil && err != unix.EINPROGRESS {
 		return fmt.Errorf("notify: %w", classify(c.addr, "connect", err))
 	}
-	stop := context.AfterFunc(ctx, func() { file.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer wakeAtEnd(ctx, file.SetWriteDeadline)()
 	if err != nil {
 		err = awaitConnect(file)
 	}
