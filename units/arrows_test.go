@@ -59,8 +59,16 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// allowed reports whether the package room may import the package to. A command
-// may import the library in whose folder it lies.
+// allowed reports whether the package room may import the package to. In units
+// each folder is free within itself.
 func allowed(room, to string) bool {
-	return slices.Contains(arrows[room], to) || strings.HasPrefix(room, "units/") && strings.HasPrefix(room, to+"/")
+	if slices.Contains(arrows[room], to) {
+		return true
+	}
+	parts := strings.Split(room, "/")
+	if parts[0] != "units" || len(parts) < 2 {
+		return false
+	}
+	own := parts[0] + "/" + parts[1]
+	return to == own || strings.HasPrefix(to, own+"/")
 }
