@@ -2,6 +2,7 @@ package keepalive
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"net"
 	"net/http"
@@ -76,18 +77,23 @@ func (s *share) Addr() net.Addr { return s.addr }
 func start(t *testing.T, ln net.Listener, srv *http.Server, o Options) *Tracker {
 	t.Helper()
 	tr := New(srv, o)
-	done := make(chan error, 1)
-	go func() { done <- tr.Serve(ln) }()
-	t.Cleanup(func() {
-		srv.Close()
-		if err := <-done; err != http.ErrServerClosed {
-			t.Errorf("Serve returned %v, want http.ErrServerClosed", err)
-		}
-	})
+	serve(t, tr, ln)
 	return tr
 }
 
-func drainContext(t *testing.T) context.Context {
+func serve(t *testing.T, tr *Tracker, ln net.Listener) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- tr.Serve(ln) }()
+	t.Cleanup(func() {
+		tr.srv.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve returned %v, want http.ErrServerClosed", err)
+		}
+	})
+}
+
+func drainContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	t.Cleanup(cancel)
 	return ctx

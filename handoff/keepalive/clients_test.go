@@ -200,8 +200,11 @@ func (c *client) expectContinue() error {
 	if err == nil {
 		_, err = c.r.ReadString('\n')
 	}
-	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
-		return fmt.Errorf("wait for 100 Continue: got %q, %v", line, err)
+	if err != nil {
+		return fmt.Errorf("wait for 100 Continue: %w", err)
+	}
+	if !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		return fmt.Errorf("wait for 100 Continue: got %q", line)
 	}
 	return c.exchange(body)
 }
@@ -243,7 +246,7 @@ func (c *client) receive() error {
 		if err != nil {
 			return fmt.Errorf("read the answer's body: %w", err)
 		}
-		if want := c.expects[0]; resp.StatusCode != 200 || string(body) != want {
+		if want := c.expects[0]; resp.StatusCode != http.StatusOK || string(body) != want {
 			return fmt.Errorf("got %s %q, want %q", resp.Status, body, want)
 		}
 		c.expects = c.expects[1:]

@@ -72,7 +72,11 @@ var date = regexp.MustCompile(`Date: [^\r]*\r\n`)
 
 // answers returns all that was written, once the connection is closed.
 func (s *script) answers() string {
-	<-s.closed
+	select {
+	case <-s.closed:
+	case <-time.After(clientTimeout):
+		panic("the server does not close the connection")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return date.ReplaceAllString(s.out.String(), "")

@@ -1,11 +1,9 @@
 package keepalive
 
 import (
-	"errors"
-	"io"
+	"bytes"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +24,7 @@ type conn struct {
 	mu sync.Mutex
 	framer
 	held  []byte // read ahead of what net/http may see
+	store *store // that held lies in, if it came from there
 	size  int    // of net/http's first Read
 	check bool   // the next Read is the first one since net/http went idle
 
@@ -46,12 +45,6 @@ type conn struct {
 
 	adoption *adoption // until the first request on an adopted connection is over
 }
-
-var (
-	_ net.Conn      = (*conn)(nil)
-	_ io.ReaderFrom = (*conn)(nil)
-	_ io.WriterTo   = (*conn)(nil)
-)
 
 // past is a deadline that wakes a Read.
 var past = time.Unix(1, 0)
@@ -93,15 +86,14 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.reading = false
 		nudged := c.nudged
 		c.nudged = false
-		switch {
-		case n > 0:
+		if n > 0 {
 			if n = c.received(p[:n]); n > 0 {
 				return n, nil
 			}
-		case err != nil && !(isTimeout(err) && (nudged || c.lookAgain())):
+			continue
+		}
+		if again := isTimeout(err) && (nudged || c.lookAgain()); !again {
 			return 0, err
-		case err == nil:
-			return 0, nil
 		}
 	}
 }
@@ -130,9 +122,29 @@ func (c *conn) unhold(p []byte) int {
 	n := c.admit(p[:copy(p, c.held)])
 	if c.held = c.held[n:]; len(c.held) == 0 {
 		c.held = nil
+		if c.store != nil {
+			stores.Put(c.store)
+			c.store = nil
+		}
 	}
 	return n
 }
+
+// hold keeps p, which must not be empty, for later Reads. Nothing is held yet.
+func (c *conn) hold(p []byte) {
+	if len(p) > len(c.store) {
+		c.held = bytes.Clone(p)
+		return
+	}
+	c.store = stores.Get().(*store)
+	c.held = c.store[:copy(c.store[:], p)]
+}
+
+// A store is as large as the buffer that net/http reads into. A body that comes
+// with its header is held in one, for as long as it takes to start the handler.
+type store [4096]byte
+
+var stores = sync.Pool{New: func() any { return new(store) }}
 
 // received holds back what net/http may not see yet of p, which was just read.
 func (c *conn) received(p []byte) int {
@@ -151,7 +163,7 @@ func (c *conn) received(p []byte) int {
 	}
 	n := c.admit(p)
 	if n < len(p) {
-		c.held = append(c.held, p[n:]...)
+		c.hold(p[n:])
 	}
 	return n
 }
@@ -260,15 +272,16 @@ func (c *conn) end() {
 	c.answered = !c.foreign
 }
 
-// setState is called when net/http reports a new state of the connection, and
-// whether that says that it speaks HTTP/2.
-func (c *conn) setState(s http.ConnState, http2 bool) {
+// setState is called when net/http reports a new state of the connection. It
+// returns the one before.
+func (c *conn) setState(s http.ConnState) (before http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before = c.state
 	c.state = s
 	c.partial = false
 	switch {
-	case s == http.StateHijacked || http2:
+	case s == http.StateHijacked:
 		c.release()
 	case s == http.StateIdle && !c.foreign:
 		c.idle()
@@ -276,6 +289,16 @@ func (c *conn) setState(s http.ConnState, http2 bool) {
 		c.until = time.Time{}
 		c.adoption = nil
 	}
+	return before
+}
+
+// becomeHTTP2 leaves the connection to net/http, whose Shutdown knows how to end
+// it.
+func (c *conn) becomeHTTP2() {
+	c.mu.Lock()
+	c.release()
+	c.mu.Unlock()
+	c.t.becameHTTP2(c)
 }
 
 // rest is what was read of a request that no handler has seen.
@@ -284,133 +307,3 @@ func (c *conn) rest() []byte {
 	defer c.mu.Unlock()
 	return append(c.head, c.held...)
 }
-
-func (c *conn) Write(p []byte) (int, error) {
-	if c.taken.Load() {
-		return 0, errTaken
-	}
-	return c.Conn.Write(p)
-}
-
-// ReadFrom keeps sendfile and splice for what handlers copy to the client.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if c.taken.Load() {
-		return 0, errTaken
-	}
-	if rf, ok := c.Conn.(io.ReaderFrom); ok {
-		return rf.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
-}
-
-// WriteTo keeps splice for who copies from a hijacked connection.
-func (c *conn) WriteTo(w io.Writer) (int64, error) {
-	c.mu.Lock()
-	if !c.foreign {
-		c.mu.Unlock()
-		return io.Copy(w, struct{ io.Reader }{c})
-	}
-	held := c.held
-	c.held = nil
-	c.mu.Unlock()
-	if len(held) > 0 {
-		if n, err := w.Write(held); err != nil {
-			return int64(n), err
-		}
-	}
-	n, err := io.Copy(w, c.Conn)
-	return n + int64(len(held)), err
-}
-
-// NetConn returns the connection below, for what only its own type can do.
-func (c *conn) NetConn() net.Conn { return c.Conn }
-
-// Close closes the connection, unless it has been carried. Behind the last
-// answer it closes it for writing only, once: see drop.
-func (c *conn) Close() error {
-	c.mu.Lock()
-	if c.taken.Load() {
-		c.mu.Unlock()
-		return nil
-	}
-	c.linger = c.answered && !c.closed
-	c.closed = true
-	linger := c.linger
-	c.mu.Unlock()
-	if linger && c.CloseWrite() == nil {
-		return nil
-	}
-	return c.Conn.Close()
-}
-
-// maxLinger bounds drop.
-const maxLinger = 500 * time.Millisecond
-
-// drop is called when net/http is done with the connection. If the client sends
-// on behind its last answer it reads that away until the client closes: were it
-// left unread, the kernel would reset the connection, and the client might lose
-// the answer.
-func (c *conn) drop() {
-	c.mu.Lock()
-	linger := c.linger
-	c.mu.Unlock()
-	if linger {
-		c.Conn.SetReadDeadline(time.Now().Add(maxLinger))
-		io.Copy(io.Discard, c.Conn)
-		c.Conn.Close()
-	}
-}
-
-// CloseWrite is what net/http does before it closes a connection on which it
-// has left something unread.
-func (c *conn) CloseWrite() error {
-	if c.taken.Load() {
-		return nil
-	}
-	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return cw.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
-
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a := c.adoption; a != nil {
-		if a.waiting {
-			return nil
-		}
-		if c.phase == phaseFraming && !t.IsZero() {
-			t = t.Add(a.late)
-		}
-	}
-	c.deadline = t
-	if c.nudged || c.taken.Load() {
-		return nil // the wake-up stands; Read sets this one when it goes on waiting
-	}
-	c.armed = t
-	return c.Conn.SetReadDeadline(t)
-}
-
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if c.taken.Load() {
-		return nil
-	}
-	return c.Conn.SetWriteDeadline(t)
-}
-
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// errTaken is what net/http gets from a connection that is no longer its own. It
-// is a timeout, for which net/http neither answers nor logs.
-var errTaken net.Error = takenError{}
-
-type takenError struct{}
-
-func (takenError) Error() string   { return "keepalive: connection was carried to the next server" }
-func (takenError) Timeout() bool   { return true }
-func (takenError) Temporary() bool { return true }

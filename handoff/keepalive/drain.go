@@ -80,13 +80,14 @@ func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
 	}
 	select {
 	case <-d.empty:
-		if err := t.srv.Shutdown(ctx); err == nil {
-			return errors.Join(errs...)
+		err := t.srv.Shutdown(ctx)
+		if err == nil || ctx.Err() == nil {
+			return errors.Join(append(errs, err)...)
 		}
 	case <-ctx.Done():
 	}
 	n := t.cutOff(d)
-	return errors.Join(append(errs, fmt.Errorf("keepalive: drain: %d connections cut: %w", n, ctx.Err()))...)
+	return errors.Join(append(errs, fmt.Errorf("keepalive: drain: connections cut: %d: %w", n, ctx.Err()))...)
 }
 
 // settle announces that nothing is left to wait for. The caller holds t.mu.

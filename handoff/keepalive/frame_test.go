@@ -110,7 +110,7 @@ func messages(data []byte) []message {
 		}
 		m.end = at()
 		all = append(all, m)
-		post = r.Method == "POST"
+		post = r.Method == http.MethodPost
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // connKey is the context key under which a request finds its *conn.
@@ -56,13 +57,13 @@ func (t *Tracker) chain() {
 // adopted for it share it.
 func (t *Tracker) baseContext(base func(net.Listener) context.Context, ln net.Listener) context.Context {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	ctx, ok := t.contexts[ln]
-	if !ok {
-		ctx = base(ln)
-		t.contexts[ln] = ctx
+	once := t.contexts[ln]
+	if once == nil {
+		once = sync.OnceValue(func() context.Context { return base(ln) })
+		t.contexts[ln] = once
 	}
-	return ctx
+	t.mu.Unlock()
+	return once()
 }
 
 // unwrap returns the tracked connection that net/http knows as nc, if it is one,
@@ -80,17 +81,20 @@ func unwrap(nc net.Conn) (*conn, net.Conn) {
 
 // stateChanged follows what net/http reports of c, which it knows as nc.
 func (t *Tracker) stateChanged(c *conn, nc net.Conn, s http.ConnState) {
-	// HTTP/2 reports itself active before its first request.
-	tc, ok := nc.(*tls.Conn)
-	http2 := ok && s == http.StateActive && tc.ConnectionState().NegotiatedProtocol == "h2"
-	c.setState(s, http2)
-	switch {
-	case http2:
-		t.becameHTTP2(c)
-	case s == http.StateHijacked:
+	before := c.setState(s)
+	switch s {
+	case http.StateActive:
+		// HTTP/2 reports itself active before its first request.
+		if tc, ok := nc.(*tls.Conn); ok && before == http.StateNew && tc.ConnectionState().NegotiatedProtocol == "h2" {
+			c.becomeHTTP2()
+		}
+	case http.StateHijacked:
 		t.hijacked.Add(1)
 		t.leave(c)
-	case s == http.StateClosed && !c.taken.Load():
+	case http.StateClosed:
+		if c.taken.Load() {
+			return // carry takes it from the live
+		}
 		if t.drain.Load() != nil {
 			t.finished.Add(1)
 		}

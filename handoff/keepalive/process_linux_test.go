@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,7 +61,7 @@ func runGeneration() error {
 	if err := t.Drain(ctx, func(c Carried) error { return sendConn(fdOut, c) }); err != nil {
 		return err
 	}
-	if err := <-served; err != http.ErrServerClosed {
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return json.NewEncoder(os.Stdout).Encode(t.Counts())
@@ -87,7 +88,7 @@ func adoptAll(t *Tracker, ln net.Listener, sock int) error {
 	oob := make([]byte, unix.CmsgSpace(4))
 	for {
 		n, oobn, flags, _, err := unix.Recvmsg(sock, payload, oob, unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {

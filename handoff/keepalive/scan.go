@@ -126,15 +126,18 @@ func (s *chunkScanner) scan(p []byte) (n int, end, ok bool) {
 			n += int(s.remain)
 			s.remain = 0
 			s.at = chunkCR
-		case chunkCR, chunkLF:
-			if p[n] != "\r\n"[s.at-chunkCR] {
+		case chunkCR:
+			if p[n] != '\r' {
 				return n, false, false
 			}
 			n++
-			s.at++
-			if s.at == chunkTrailer {
-				s.at = chunkSize
+			s.at = chunkLF
+		case chunkLF:
+			if p[n] != '\n' {
+				return n, false, false
 			}
+			n++
+			s.at = chunkSize
 		case chunkTrailer:
 			m, end := s.lines.scan(p[n:])
 			return n + m, end, true

@@ -42,15 +42,16 @@ type Tracker struct {
 	serving   int                // calls of Serve and ServeTLS
 	listeners map[*listener]struct{}
 	queues    map[net.Listener]*queue
-	contexts  map[net.Listener]context.Context
+	contexts  map[net.Listener]func() context.Context
 
 	counters
 }
 
 // New prepares srv for serving with a Tracker: it chains Handler, ConnState,
-// ConnContext and BaseContext. Set those of your own before, and call it before
-// anything is served. They are called as without it: with the connection and the
-// listener as they were, not with a wrapper.
+// ConnContext and BaseContext. Set up srv before, and serve it by the Tracker's
+// methods only. The hooks are called as without it, with the connection and the
+// listener as they were, not with a wrapper; BaseContext is called once for each
+// listener. ConnState is where to learn of hijacked connections.
 func New(srv *http.Server, o Options) *Tracker {
 	t := &Tracker{
 		srv:       srv,
@@ -59,7 +60,7 @@ func New(srv *http.Server, o Options) *Tracker {
 		http2:     make(map[*conn]struct{}),
 		listeners: make(map[*listener]struct{}),
 		queues:    make(map[net.Listener]*queue),
-		contexts:  make(map[net.Listener]context.Context),
+		contexts:  make(map[net.Listener]func() context.Context),
 	}
 	switch {
 	case t.grace == 0:
