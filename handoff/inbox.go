@@ -175,18 +175,18 @@ const (
 func (in *inbox) judge(saved savedState, best uint64) fate {
 	s := in.s
 	st := s.states[saved.name]
-	var err error
+	err := fmt.Errorf("state %q: %w", saved.name, ErrUnknown)
+	if st != nil {
+		err = st.accepts(saved.version)
+	}
 	switch {
-	case st == nil:
-		err = fmt.Errorf("state %q: %w", saved.name, ErrUnknown)
+	case err != nil:
 	case st.loaded.Load() || saved.generation < best:
 		s.counters.refused.Add(1)
 		s.reportf("state %q of generation %d: %w: a later one was there", saved.name, saved.generation, ErrLost)
 		return drop
 	default:
-		if err = st.accepts(saved.version); err == nil {
-			return take
-		}
+		return take
 	}
 	s.counters.refused.Add(1)
 	if s.keeps(kindState, saved.record) && (st == nil || st.Unreadable != Drop) {

@@ -28,6 +28,7 @@ type outbox struct {
 	live   bool // the parcels have a reader while they are filled
 	writer *parcel.Writer
 	names  []string // of all parcels
+	used   int      // entries that were put in
 	closed bool
 }
 
@@ -61,6 +62,9 @@ func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) erro
 		if err != nil {
 			return err
 		}
+		b.mu.Lock()
+		b.used++
+		b.mu.Unlock()
 		e.Done = func(err error) {
 			if err != nil && b.full(ctx, w, err) {
 				if err = b.put(ctx, e, done); err == nil {
@@ -97,7 +101,8 @@ func (b *outbox) full(ctx context.Context, w *parcel.Writer, err error) bool {
 	return full || !current
 }
 
-// close ends the parcels. What could not be sent has come back by then.
+// close ends the parcels, and removes one that nothing was put in. What could not
+// be sent has come back by then.
 func (b *outbox) close(ctx context.Context) error {
 	var errs []error
 	for {
@@ -107,10 +112,16 @@ func (b *outbox) close(ctx context.Context) error {
 		b.closed = w == nil
 		b.mu.Unlock()
 		if w == nil {
-			return errors.Join(errs...)
+			break
 		}
 		if err := w.Close(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
+	if b.used == 0 && !b.live {
+		for _, name := range b.names {
+			errs = append(errs, b.store.remove(ctx, name))
+		}
+	}
+	return errors.Join(errs...)
 }

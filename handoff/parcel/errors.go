@@ -32,11 +32,23 @@ var (
 
 // Names of limits in a LimitError.
 const (
-	LimitFiles    = "RLIMIT_NOFILE"
+	// LimitFiles bounds the process's open descriptors, getrlimit(2).
+	LimitFiles = "RLIMIT_NOFILE"
+
+	// LimitInFlight bounds the descriptors that wait in all sockets of the user.
+	// The count is of those that the writer has sent, received or not.
 	LimitInFlight = "RLIMIT_NOFILE for descriptors in flight"
-	LimitSystem   = "fs.file-max"
-	LimitBuffer   = "net.core.wmem_max"
-	LimitStore    = "$FDSTORE"
+
+	// LimitSystem bounds the system's open files, proc_sys_fs(5).
+	LimitSystem = "fs.file-max"
+
+	// LimitBuffer bounds the bytes in a queue, as setsockopt(2) counts them. What a
+	// writer asks for is cut to net.core.wmem_max, without CAP_NET_ADMIN.
+	LimitBuffer = "SO_SNDBUF (net.core.wmem_max)"
+
+	// LimitStore bounds the descriptors in the service manager's fd store. This
+	// package stores nothing; the name is for callers.
+	LimitStore = "$FDSTORE"
 )
 
 // A LimitError says which limit was reached. errors.Is finds the kernel's own

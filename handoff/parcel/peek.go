@@ -3,6 +3,7 @@ package parcel
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Contents is what Peek found in a parcel.
@@ -28,7 +29,7 @@ func (r *Reader) Peek(visit func(kind, name string, payload []byte) error) (Cont
 	cerr := r.e.rc.Control(func(fd uintptr) {
 		err = errors.Join(w.all(int(fd)), setPeekOffset(int(fd), -1))
 		if err == nil {
-			err = r.expect(int(fd), w.found.Descriptors)
+			err = r.expect(int(fd), w.found)
 		}
 	})
 	if cerr != nil {
@@ -41,13 +42,16 @@ func (r *Reader) Peek(visit func(kind, name string, payload []byte) error) (Cont
 	return w.found, nil
 }
 
-// expect prepares the process for n descriptors.
-func (r *Reader) expect(fd int, n int64) error {
-	if err := roomFor(n); err != nil {
+// expect prepares the process for the descriptors that were found.
+func (r *Reader) expect(fd int, found Contents) error {
+	if err := roomFor(found.Descriptors); err != nil {
 		return err
 	}
-	growTable(fd, n)
-	r.room = n
+	growTable(fd, found.Descriptors)
+	r.room = found.Descriptors
+	if found.Complete || found.Truncated {
+		r.room = math.MaxInt64 // no more will come
+	}
 	return nil
 }
 

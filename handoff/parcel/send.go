@@ -26,8 +26,12 @@ func (w *Writer) flush(ctx context.Context) (done []Entry, err error) {
 			}
 			return done, err
 		}
-		done = append(done, w.batch...)
-		w.batch, w.fill = nil, filling{}
+		if len(done) == 0 {
+			done = w.batch
+		} else {
+			done = append(done, w.batch...)
+		}
+		w.batch, w.fill = make([]Entry, 0, len(w.batch)), filling{} // the next is like it
 	}
 	if w.timer != nil {
 		w.timer.Stop()
@@ -110,7 +114,7 @@ func (w *Writer) spill(body [][]byte, size int) (memfd []int, err error) {
 // encode returns the batch's body in parts, so that large payloads need not be
 // copied.
 func (w *Writer) encode() (body [][]byte, size int, counts Counts) {
-	var b []byte
+	b := make([]byte, 0, min(w.fill.bytes, maxSharedBody))
 	from := 0
 	for i := range w.batch {
 		e := &w.batch[i]
@@ -191,6 +195,10 @@ func (w *Writer) transmit(ctx context.Context, m []byte, fds []int, conns []sysc
 	if cerr := w.e.rc.Control(func(fd uintptr) { err = sendLimit(int(fd), op, w.sent, err) }); cerr != nil {
 		err = cerr
 	}
+	var limit *LimitError
+	if errors.As(err, &limit) && limit.Limit == LimitBuffer {
+		limit.Value = int64(w.size) // with what is kept for the END record
+	}
 	return -1, err
 }
 
@@ -201,10 +209,9 @@ func (w *Writer) await(ctx context.Context, attempt func(fd int) error) error {
 	if !w.final {
 		defer context.AfterFunc(w.closing, cancel)()
 	}
-	last := attempt
 	var full error
 	noted := func(fd int) error {
-		err := last(fd)
+		err := attempt(fd)
 		if wouldBlock(err) || tooManyInFlight(err) {
 			full = err
 		}

@@ -1,0 +1,281 @@
+package handoff
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+func init() { helpers["app"] = app }
+
+// appConfig says what the program of these tests does.
+type appConfig struct {
+	HTTP   string // address of the listener "http"
+	Echo   string // of the listener "echo"
+	Packet string // of the packet socket "packet"
+
+	State      uint32   // version of the state "count"; 0: there is none
+	Accepts    []uint32 // beside State
+	Unreadable Unreadable
+
+	DrainTimeout, LameDuck, KeepConns, KeepStates time.Duration
+	MaxConns                                      int
+
+	Crash string // the point at which it kills itself
+}
+
+// inherited is the address of a listener that must not be bound.
+const inherited = "inherited"
+
+// An application is the program of these tests, as main would make it.
+type application struct {
+	config  appConfig
+	svc     *Service
+	counted atomic.Int64
+}
+
+func app() error {
+	a := &application{}
+	if err := json.Unmarshal([]byte(os.Getenv("APP")), &a.config); err != nil {
+		return err
+	}
+	c := a.config
+	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns}
+	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
+	ctx := context.Background()
+	svc, err := Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	a.svc = svc
+	if err := a.setUp(); err != nil {
+		return err
+	}
+	err = svc.Run(ctx)
+	counters, _ := json.Marshal(svc.Counters())
+	fmt.Printf("counters %s\n", counters)
+	return err
+}
+
+// crash kills the program if it is told to at this point.
+func (a *application) crash(point string) {
+	if a.config.Crash == point {
+		os.Stdout.Sync()
+		os.Exit(137)
+	}
+}
+
+func (a *application) setUp() error {
+	c := a.config
+	if c.HTTP != "" {
+		ln, err := a.listen("http", c.HTTP)
+		if err != nil {
+			return err
+		}
+		if err := a.svc.Serve(ln, &http.Server{Handler: http.HandlerFunc(a.serveHTTP)}); err != nil {
+			return err
+		}
+	}
+	if c.Echo != "" {
+		ln, err := a.listen("echo", c.Echo)
+		if err != nil {
+			return err
+		}
+		k, err := a.svc.Carry("echo", echoSum)
+		if err != nil {
+			return err
+		}
+		if err := k.Serve(ln); err != nil {
+			return err
+		}
+	}
+	if c.Packet != "" {
+		if err := a.count(c.Packet); err != nil {
+			return err
+		}
+	}
+	if c.State != 0 {
+		return a.svc.State("count", State{
+			Version:    c.State,
+			Accepts:    a.accepts,
+			Save:       a.save,
+			Load:       a.load,
+			Unreadable: c.Unreadable,
+		})
+	}
+	return nil
+}
+
+func (a *application) listen(name, address string) (net.Listener, error) {
+	if address == inherited {
+		return a.svc.Listen(name, "tcp", "")
+	}
+	ln, err := a.svc.Listen(name, "tcp", address)
+	if err == nil {
+		fmt.Printf("%s listens on %v\n", name, ln.Addr())
+	}
+	return ln, err
+}
+
+// serveHTTP answers GET with the PID and POST with the body's digest.
+func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodPost:
+		h := sha256.New()
+		if _, err := io.Copy(h, r.Body); err != nil {
+			return
+		}
+		fmt.Fprintf(w, "%x\n", h.Sum(nil))
+	case r.URL.Path == "/slow":
+		d, _ := time.ParseDuration(r.URL.RawQuery)
+		time.Sleep(d)
+		fallthrough
+	default:
+		a.counted.Add(1)
+		fmt.Fprintf(w, "pid %d\n", os.Getpid())
+	}
+}
+
+// echoSum answers every 8 bytes, a number, with the sum of all numbers so far. Its
+// state is the sum, what it has read of the next number, and what it has still to
+// write.
+func echoSum(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
+	var sum uint64
+	var in, out []byte
+	if len(state) > 0 {
+		sum = binary.BigEndian.Uint64(state)
+		n := int(binary.BigEndian.Uint32(state[8:]))
+		in, out = state[12:12+n:12+n], state[12+n:]
+	}
+	carry := func() ([]byte, error) {
+		b := binary.BigEndian.AppendUint64(nil, sum)
+		b = binary.BigEndian.AppendUint32(b, uint32(len(in)))
+		return append(append(b, in...), out...), ErrCarry
+	}
+	buf := make([]byte, 4096)
+	for {
+		for len(in) >= 8 {
+			sum += binary.BigEndian.Uint64(in)
+			in = in[8:]
+			out = binary.BigEndian.AppendUint64(out, sum)
+		}
+		for len(out) > 0 {
+			n, err := c.Write(out)
+			out = out[n:]
+			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+				return carry()
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		n, err := c.Read(buf)
+		in = append(in, buf[:n]...)
+		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+			return carry()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// count counts datagrams, each of which holds a number to add.
+func (a *application) count(address string) error {
+	if address == inherited {
+		address = ""
+	}
+	conn, err := a.svc.ListenPacket("packet", "udp", address)
+	if err != nil {
+		return err
+	}
+	return a.svc.Go(func(ctx context.Context) error {
+		buf := make([]byte, 64)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if errors.Is(err, ErrDraining) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			v, err := strconv.ParseInt(string(buf[:n]), 10, 64)
+			if err != nil {
+				return err
+			}
+			a.counted.Add(v)
+			if v == 0 { // a question rather than a count
+				conn.WriteTo(buf[:n], from)
+			}
+		}
+	})
+}
+
+func (a *application) accepts(version uint32) bool {
+	for _, v := range append(a.config.Accepts, a.config.State) {
+		if v == version {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *application) save(context.Context) ([]byte, error) {
+	a.crash("save")
+	fmt.Printf("saved %d\n", a.counted.Load())
+	return strconv.AppendInt(nil, a.counted.Load(), 10), nil
+}
+
+func (a *application) load(ctx context.Context, version uint32, b []byte) error {
+	a.crash("load")
+	if a.config.Crash == "refuse" {
+		return errors.New("these contents make no sense")
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("loaded %d of version %d\n", n, version)
+	a.counted.Add(n)
+	return nil
+}
+
+// A summer is a client of echoSum that checks every answer.
+type summer struct {
+	net.Conn
+	r    *bufio.Reader
+	next uint64
+	sum  uint64
+}
+
+func newSummer(c net.Conn) *summer { return &summer{Conn: c, r: bufio.NewReader(c)} }
+
+// step sends a number and checks the answer.
+func (s *summer) step() error {
+	s.next++
+	s.SetDeadline(time.Now().Add(patience))
+	if _, err := s.Write(binary.BigEndian.AppendUint64(nil, s.next)); err != nil {
+		return err
+	}
+	s.sum += s.next
+	var b [8]byte
+	if _, err := io.ReadFull(s.r, b[:]); err != nil {
+		return fmt.Errorf("after %d numbers: %w", s.next, err)
+	}
+	if got := binary.BigEndian.Uint64(b[:]); got != s.sum {
+		return fmt.Errorf("after %d numbers the sum is %d, want %d", s.next, got, s.sum)
+	}
+	return nil
+}
