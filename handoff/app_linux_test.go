@@ -216,8 +216,8 @@ func (a *application) count(address string) error {
 				return err
 			}
 			a.counted.Add(v)
-			if v == 0 { // a question rather than a count
-				conn.WriteTo(buf[:n], from)
+			if v == 0 { // a question
+				conn.WriteTo(strconv.AppendInt(nil, a.counted.Load(), 10), from)
 			}
 		}
 	})
