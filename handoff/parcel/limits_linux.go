@@ -52,10 +52,11 @@ func sendLimit(fd int, op string, sent Counts, err error) error {
 	return limitOf(op, err)
 }
 
-// roomFor tells whether the process may open n descriptors more.
+// roomFor tells whether the process may receive n descriptors more.
 func roomFor(n int64) error {
+	const memfd = 1 // open while its message is received
 	limit, open := fileRlimit(), openFiles()
-	if limit < 0 || open < 0 || open+n <= limit {
+	if limit < 0 || open < 0 || open+n+memfd <= limit {
 		return nil
 	}
 	return &LimitError{Op: fmt.Sprintf("receive %d descriptors", n), Limit: LimitFiles, Value: limit, Count: open, Err: unix.EMFILE}

@@ -79,7 +79,7 @@ func (w *Writer) sendBatch(ctx context.Context) (bad int, err error) {
 		defer closeAll(memfd)
 		h.Memfd = true
 		h.Descriptors++
-		body = nil
+		body, size = nil, 0
 	}
 	m := appendHeader(make([]byte, 0, headerSize+size), h)
 	for _, part := range body {
