@@ -32,6 +32,7 @@ type drain struct {
 	grace time.Duration
 	since time.Time
 	empty chan struct{} // closed once nothing is live and nothing accepts
+	gone  chan struct{} // closed once HTTP/2 connections have ended as well
 
 	mu   sync.Mutex // one take at a time
 	over bool       // no more
@@ -56,7 +57,13 @@ type drain struct {
 // many connections that were, and wraps ctx's. A second call returns
 // http.ErrServerClosed.
 func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
-	d := &drain{take: take, grace: t.grace, since: time.Now(), empty: make(chan struct{})}
+	d := &drain{
+		take:  take,
+		grace: t.grace,
+		since: time.Now(),
+		empty: make(chan struct{}),
+		gone:  make(chan struct{}),
+	}
 	t.mu.Lock()
 	if !t.drain.CompareAndSwap(nil, d) {
 		t.mu.Unlock()
@@ -78,16 +85,30 @@ func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
 	for _, c := range conns {
 		c.nudge(d)
 	}
+	err := t.finish(ctx, d)
+	if ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("keepalive: drain: connections cut: %d: %w", t.cutOff(d), ctx.Err())
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// finish waits for the end of all connections, in the order in which no request
+// is lost.
+func (t *Tracker) finish(ctx context.Context, d *drain) error {
 	select {
 	case <-d.empty:
-		err := t.srv.Shutdown(ctx)
-		if err == nil || ctx.Err() == nil {
-			return errors.Join(append(errs, err)...)
-		}
 	case <-ctx.Done():
+		return ctx.Err()
 	}
-	n := t.cutOff(d)
-	return errors.Join(append(errs, fmt.Errorf("keepalive: drain: connections cut: %d: %w", n, ctx.Err()))...)
+	if err := t.srv.Shutdown(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-d.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // settle announces that nothing is left to wait for. The caller holds t.mu.
@@ -96,10 +117,18 @@ func (t *Tracker) settle() {
 	if d == nil || len(t.live) > 0 || t.serving > 0 {
 		return
 	}
+	shut(d.empty)
+	if len(t.http2) == 0 {
+		shut(d.gone)
+	}
+}
+
+// shut closes c, if that was not done. The caller holds the lock that guards it.
+func shut(c chan struct{}) {
 	select {
-	case <-d.empty:
+	case <-c:
 	default:
-		close(d.empty)
+		close(c)
 	}
 }
 

@@ -23,7 +23,7 @@ func TestTaken(t *testing.T) {
 	c := tr.newConn(nil, raw)
 	tr.live[c] = struct{}{}
 	var got Carried
-	tr.drain.Store(&drain{empty: make(chan struct{}), take: func(given Carried) error {
+	tr.drain.Store(&drain{empty: make(chan struct{}), gone: make(chan struct{}), take: func(given Carried) error {
 		if tr.Counts().Live != 1 {
 			t.Error("the connection left the live before it was given away")
 		}
@@ -79,7 +79,7 @@ func TestWakeUpStands(t *testing.T) {
 	defer raw.Close()
 	c := tr.newConn(nil, raw)
 	c.reading = true // as if a Read waited that has not got the time to wake up
-	d := &drain{empty: make(chan struct{}), take: func(Carried) error { return nil }}
+	d := &drain{take: func(Carried) error { return nil }}
 	c.nudge(d)
 	c.SetReadDeadline(time.Time{})
 	if _, err := raw.Read(make([]byte, 1)); !os.IsTimeout(err) {
