@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -136,8 +137,9 @@ func (m *Machine) settle(ctx context.Context) error {
 	return err
 }
 
-// awaitSystemd waits for systemd's own socket: until it is there, systemctl
-// fails instead of waiting.
+// awaitSystemd waits until systemd listens on its own socket: until then
+// systemctl fails instead of waiting. The socket being there is not enough, since
+// it is bound a moment before it listens.
 func (m *Machine) awaitSystemd(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -146,8 +148,8 @@ func (m *Machine) awaitSystemd(ctx context.Context) error {
 		// may have such a socket too.
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", m.pid))
 		if err == nil && bytes.Contains(bytes.SplitN(cmdline, []byte{0}, 2)[0], []byte("systemd")) {
-			if _, err := os.Stat(m.root + "/run/systemd/private"); err == nil {
-				return nil
+			if c, err := net.Dial("unix", m.root+"/run/systemd/private"); err == nil {
+				return c.Close()
 			}
 		}
 		select {
