@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +25,7 @@ func init() { helpers["app"] = app }
 // appConfig says what the program of these tests does.
 type appConfig struct {
 	HTTP   string // address of the listener "http"
+	HTTPS  string // of "https"
 	Echo   string // of the listener "echo"
 	Packet string // of the packet socket "packet"
 
@@ -33,6 +36,7 @@ type appConfig struct {
 	DrainTimeout, LameDuck, KeepConns, KeepStates time.Duration
 	MaxConns                                      int
 
+	Files uint64 // RLIMIT_NOFILE
 	Crash string // the point at which it kills itself
 }
 
@@ -52,6 +56,11 @@ func app() error {
 		return err
 	}
 	c := a.config
+	if c.Files > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: c.Files, Max: c.Files}); err != nil {
+			return err
+		}
+	}
 	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns}
 	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 	ctx := context.Background()
@@ -60,6 +69,7 @@ func app() error {
 		return err
 	}
 	a.svc = svc
+	a.crash("open")
 	if err := a.setUp(); err != nil {
 		return err
 	}
@@ -88,12 +98,26 @@ func (a *application) setUp() error {
 			return err
 		}
 	}
+	if c.HTTPS != "" {
+		ln, err := a.listen("https", c.HTTPS)
+		if err != nil {
+			return err
+		}
+		cert, err := certificate()
+		if err != nil {
+			return err
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(a.serveHTTP), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+		if err := a.svc.ServeTLS(ln, srv); err != nil {
+			return err
+		}
+	}
 	if c.Echo != "" {
 		ln, err := a.listen("echo", c.Echo)
 		if err != nil {
 			return err
 		}
-		k, err := a.svc.Carry("echo", echoSum)
+		k, err := a.svc.Carry("echo", a.echo)
 		if err != nil {
 			return err
 		}
@@ -146,6 +170,13 @@ func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		a.counted.Add(1)
 		fmt.Fprintf(w, "pid %d\n", os.Getpid())
 	}
+}
+
+func (a *application) echo(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
+	if len(state) > 0 {
+		a.crash("adopt")
+	}
+	return echoSum(ctx, c, state)
 }
 
 // echoSum answers every 8 bytes, a number, with the sum of all numbers so far. Its

@@ -35,13 +35,15 @@ type manager struct {
 	t       *testing.T
 	dir     string
 	overlap bool // give generations a HANDOFF_SOCKET
-	limit   int  // entries in the store, and $FDSTORE; -1: 64 and no variable
+	limit   int  // entries in the store
+	quiet   bool // say nothing of them, as systemd before v254
 
 	mu      sync.Mutex
 	sockets []activation.NamedFile
 	store   []*stored
 	count   int
 	current *generation // what is stored goes to
+	hear    func(*generation, *notify.Notification)
 }
 
 // A stored is an entry of the fd store.
@@ -175,7 +177,7 @@ func (m *manager) spawn(app appConfig) *generation {
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
 	g.cmd.Env = append(os.Environ(), helperVariable+"=app", "APP="+string(config), "NOTIFY_SOCKET="+g.receiver.Addr(),
 		"GORACE=atexit_sleep_ms=0") // else each generation takes a second to exit
-	if m.limit >= 0 {
+	if !m.quiet {
 		g.cmd.Env = append(g.cmd.Env, "FDSTORE="+strconv.Itoa(m.limit))
 	}
 	if m.overlap {
@@ -229,6 +231,12 @@ func (g *generation) listen(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		g.m.mu.Lock()
+		hear := g.m.hear
+		g.m.mu.Unlock()
+		if hear != nil {
+			hear(g, n)
+		}
 		g.m.act(ctx, g, n)
 		g.mu.Lock()
 		for _, f := range n.Message {
@@ -245,17 +253,13 @@ func (g *generation) listen(ctx context.Context) {
 func (m *manager) act(ctx context.Context, g *generation, n *notify.Notification) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	limit := m.limit
-	if limit < 0 {
-		limit = 64
-	}
 	name := n.Message.FDName()
 	switch {
 	case n.Message.Has("FDSTOREREMOVE", "1"):
 		m.drop(func(s *stored) bool { return s.name == name })
 	case n.Message.Has("FDSTORE", "1"):
 		for _, f := range n.Take() {
-			if len(m.store) >= limit {
+			if len(m.store) >= m.limit {
 				f.Close()
 				continue
 			}
@@ -266,6 +270,13 @@ func (m *manager) act(ctx context.Context, g *generation, n *notify.Notification
 			}
 		}
 	}
+}
+
+// listenIn has hear called before each message is acted on.
+func (m *manager) listenIn(hear func(*generation, *notify.Notification)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hear = hear
 }
 
 // drop removes entries of the store.
