@@ -1,6 +1,7 @@
 package keepalive
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -72,6 +73,9 @@ func (c *conn) adopt(readAhead []byte) {
 func (t *Tracker) Adopt(ln net.Listener, c net.Conn, readAhead []byte) error {
 	if err := t.chained(); err != nil {
 		return err
+	}
+	if ln == nil {
+		return errors.New("keepalive: adopt connection: no listener is named that it came by")
 	}
 	nc := t.newConn(ln, c)
 	nc.adopt(readAhead)

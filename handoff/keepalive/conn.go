@@ -67,6 +67,9 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, errTaken
 		}
 		d := c.t.drain.Load()
+		if d != nil && d.over.Load() && !c.foreign {
+			return 0, net.ErrClosed // also where Close did not find it
+		}
 		if c.carriable(d) {
 			c.taken.Store(true)
 			c.mu.Unlock()

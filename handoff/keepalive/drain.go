@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,8 +37,8 @@ type drain struct {
 	empty chan struct{} // closed once nothing is live and nothing accepts
 	gone  chan struct{} // closed once HTTP/2 connections have ended as well
 
-	mu   sync.Mutex // one take at a time
-	over bool       // no more
+	mu   sync.Mutex  // one take at a time
+	over atomic.Bool // ctx has ended: what is left is cut
 }
 
 // Drain takes the server out of service without losing a request. It closes the
@@ -45,8 +48,8 @@ type drain struct {
 // connection is left it calls the server's Shutdown, by which HTTP/2 connections
 // are told to go away; earlier that would lose requests.
 //
-// take is called for one connection at a time, and must return in reasonable
-// time when ctx ends. If it fails it has not taken the connection, which is then
+// take is called for one connection at a time, in goroutines of the server, and
+// must return soon after ctx ends. If it fails it has not taken the connection, which is then
 // finished here. A nil take carries nothing.
 //
 // A connection that is finished gets 'Connection: close' with its next answer. If
@@ -76,10 +79,7 @@ func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
 		}
 	}
 	// A connection that is not among these yet finds the drain by itself.
-	conns := make([]*conn, 0, len(t.live))
-	for c := range t.live {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(t.live))
 	t.settle()
 	t.mu.Unlock()
 	for _, c := range conns {
@@ -154,7 +154,7 @@ func (t *Tracker) carry(d *drain, c *conn) {
 func (d *drain) give(c Carried) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.over {
+	if d.over.Load() {
 		return context.DeadlineExceeded
 	}
 	return d.take(c)
@@ -177,16 +177,13 @@ func (t *Tracker) takeBack(c *conn, rest []byte) {
 // cutOff closes what the drain has left over, and returns how many connections
 // that were.
 func (t *Tracker) cutOff(d *drain) int {
-	d.mu.Lock()
-	d.over = true
-	d.mu.Unlock()
+	d.over.Store(true)
+	d.mu.Lock() // the last take has returned
 	t.mu.Lock()
-	conns := make([]*conn, 0, len(t.live))
-	for c := range t.live {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(t.live))
 	n := len(conns) + len(t.http2)
 	t.mu.Unlock()
+	d.mu.Unlock()
 	t.cut.Add(uint64(n))
 	t.srv.Close()
 	for _, c := range conns {

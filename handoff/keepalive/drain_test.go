@@ -319,6 +319,9 @@ func TestAfterDrain(t *testing.T) {
 	if err := tr.Adopt(ln, a, nil); !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("Adopt: %v", err)
 	}
+	if err := New(named("c"), Options{}).Adopt(nil, a, nil); err == nil || !strings.Contains(err.Error(), "no listener") {
+		t.Errorf("Adopt without a listener: %v", err)
+	}
 	closed := New(named("b"), Options{})
 	closed.srv.Close()
 	if err := closed.Adopt(ln, a, nil); !errors.Is(err, http.ErrServerClosed) {

@@ -48,9 +48,8 @@ func (f *framer) want(size int) int {
 	return size
 }
 
-// advance moves over p, which want has admitted, and returns how much of it
-// net/http may see at once. The header, if p completes it, is kept in head
-// until the caller drops it.
+// advance moves over p, which is no longer than want has said, and returns how
+// much of it net/http may see now.
 func (f *framer) advance(p []byte) (n int) {
 	switch f.phase {
 	case phaseHead:

@@ -190,6 +190,28 @@ func TestHijack(t *testing.T) {
 	}
 }
 
+// TestUpgradeWhileDraining leaves the Connection header to who upgrades.
+func TestUpgradeWhileDraining(t *testing.T) {
+	leaktest.Check(t)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, w.Header().Get("Connection"))
+	})}
+	ln := listen(t, "tcp")
+	tr := start(t, ln, srv, Options{Grace: clientTimeout})
+	p := dial(t, ln.Addr())
+	defer p.Close()
+	waitFor(t, "the connection", func() bool { return tr.Counts().Live == 1 })
+	done := background(t, drainContext(t), tr, nil)
+	p.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	p.want("", false)
+	p.send(get)
+	p.want("close", true)
+	p.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestHijackedWriteTo copies from a hijacked connection what was held first.
 func TestHijackedWriteTo(t *testing.T) {
 	leaktest.Check(t)

@@ -82,6 +82,7 @@ func TestWakeUpStands(t *testing.T) {
 	d := &drain{take: func(Carried) error { return nil }}
 	c.nudge(d)
 	c.SetReadDeadline(time.Time{})
+	defer time.AfterFunc(clientTimeout, func() { raw.Close() }).Stop()
 	if _, err := raw.Read(make([]byte, 1)); !os.IsTimeout(err) {
 		t.Errorf("the Read below: %v, want a timeout", err)
 	}
@@ -120,5 +121,27 @@ func TestLinger(t *testing.T) {
 	p.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBackgroundRead admits, behind the end of a message, one Read of one byte
+// and nothing else.
+func TestBackgroundRead(t *testing.T) {
+	for _, p := range []phase{phaseFraming, phaseDone} {
+		f := framer{phase: p}
+		if n := f.want(1); n != 1 || f.phase != p {
+			t.Errorf("phase %d: a Read of 1 byte may ask for %d, phase %d afterwards", p, n, f.phase)
+		}
+		f.advance([]byte("G"))
+		if string(f.head) != "G" || !f.scan.started {
+			t.Errorf("phase %d: the byte was not taken for the next request's first: %q", p, f.head)
+		}
+		if f.want(1); f.phase != phaseOpaque {
+			t.Errorf("phase %d: a second Read was admitted", p)
+		}
+		f = framer{phase: p}
+		if f.want(2); f.phase != phaseOpaque {
+			t.Errorf("phase %d: a Read of 2 bytes was admitted", p)
+		}
 	}
 }
