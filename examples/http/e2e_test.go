@@ -33,9 +33,11 @@ func install(t *testing.T, m *systemdtest.Machine) {
 func TestRestartLosesNothing(t *testing.T) {
 	cases := []struct {
 		name, network, address string
+		keepAlive              bool
 		socket, service        string // drop-ins
 	}{
 		{name: "tcp", network: "tcp", address: "127.0.0.1:8080"},
+		{name: "keep-alive", network: "tcp", address: "127.0.0.1:8080", keepAlive: true},
 		{name: "ipv6", network: "tcp6", address: "[::1]:8080", socket: "[Socket]\nListenStream=\nListenStream=[::1]:8080\n"},
 		{name: "unix", network: "unix", address: "/run/holdfast-http.sock", socket: "[Socket]\nListenStream=\nListenStream=/run/holdfast-http.sock\n"},
 		{name: "slow start", network: "tcp", address: "127.0.0.1:8080",
@@ -52,13 +54,17 @@ func TestRestartLosesNothing(t *testing.T) {
 				result := restartUnderLoad(t, m, loadtest.Options{
 					Network: c.network, Address: c.address, URL: "http://localhost/",
 					Dial: m.Dial, Clients: clients, Requests: requests,
-					PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo), Timeout: time.Minute,
+					KeepAlive: c.keepAlive, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo), Timeout: time.Minute,
 				})
 				if err := result.Err(); err != nil {
 					t.Error(err)
 				}
-				if ok := result.Total.Counts.OK; ok < requests {
-					t.Errorf("%d requests were answered, want at least %d", ok, requests)
+				counts := result.Total.Counts
+				if counts.OK < requests {
+					t.Errorf("%d requests were answered, want at least %d", counts.OK, requests)
+				}
+				if counts.Reconnected > 0 {
+					t.Errorf("%d kept connections were closed by the server", counts.Reconnected)
 				}
 			})
 		}
@@ -96,6 +102,13 @@ func restartUnderLoad(t *testing.T, m *systemdtest.Machine, o loadtest.Options) 
 		t.Fatal(err)
 	}
 	return result
+}
+
+// deadline bounds a test that would otherwise hang.
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // waitFor returns once done does, and fails the test if ctx ends first.

@@ -1,7 +1,6 @@
-// Command http is a small HTTP server that loses no request when it is
-// restarted: systemd holds its socket (units/holdfast-http.socket), it says
-// READY=1 once it can answer, and on SIGTERM it answers what has reached it
-// before it goes.
+// Command http is a small HTTP server that loses no request and no connection
+// when it is restarted: systemd holds its socket and, between two generations,
+// the connections of its clients (units/holdfast-http.socket and .service).
 //
 // It answers GET with its version and PID, and POST with the body it was sent.
 package main
@@ -13,16 +12,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/holdfast-go/holdfast/activation"
-	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/handoff"
 )
 
 // version is what GET answers: a new build shows that it is the new one.
@@ -54,88 +49,26 @@ func main() {
 }
 
 // run serves until ctx ends, or SIGTERM or SIGINT comes, and returns once every
-// request that had reached this process is answered, or the drain timeout has
-// passed.
+// request that had reached this process is answered and every kept connection is
+// left for the next generation, or the drain timeout has passed.
 func run(ctx context.Context, o options) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	defer stop()
-
-	manager, err := notify.Open()
+	svc, err := handoff.Open(ctx, handoff.Options{
+		DrainTimeout: o.drainTimeout,
+		Report:       func(err error) { slog.Warn("went on from a problem", "error", err) },
+	})
 	if err != nil {
 		return err
 	}
-	defer manager.Close()
-	ln, err := listen(ctx, o.listen)
+	defer svc.Close()
+	ln, err := svc.Listen("http", "tcp", o.listen)
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler(), ReadHeaderTimeout: 5 * time.Second}
-	drainer := newDrainer(srv)
-	if err := warmUp(ctx, o.startDelay); err != nil {
-		ln.Close()
+	if err := svc.Serve(ln, &http.Server{Handler: handler(), ReadHeaderTimeout: 5 * time.Second}); err != nil {
 		return err
 	}
-	serving := make(chan error, 1)
-	go func() { serving <- srv.Serve(ln) }()
-	if err := manager.Send(ctx, notify.Ready(), notify.Status("serving on "+ln.Addr().String())); err != nil {
-		srv.Close()
-		return err
-	}
-	defer keepWatchdog(manager)()
-
-	select {
-	case err := <-serving:
-		return err
-	case <-ctx.Done():
-	}
-	draining, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
-	defer cancel()
-	// A manager that does not listen must not keep requests from being answered.
-	told := manager.Send(draining, notify.Stopping(), notify.Status("draining"))
-	if err := drainer.drain(draining, ln, serving); err != nil {
-		srv.Close()
-		return fmt.Errorf("drain: requests were still under way after %v: %w", o.drainTimeout, err)
-	}
-	return told
-}
-
-// listen takes the socket that systemd holds under the name "http". A program
-// that was not activated at all binds address itself.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	inherited, err := activation.Inherit()
-	if err != nil {
-		return nil, errors.Join(err, inherited.Close())
-	}
-	ln, err := inherited.Listen(ctx, "http", "tcp", address)
-	if left := inherited.Close(); err == nil && left != nil {
-		slog.Warn("the socket unit has more than this program serves", "error", left)
-	}
-	return ln, err
-}
-
-// keepWatchdog answers WatchdogSec=, through the drain too, until the function
-// it returns is called. This program is well for as long as it runs; another one
-// would pass Watchdog a function that checks what its handlers need.
-func keepWatchdog(manager *notify.Notifier) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := manager.Watchdog(ctx, nil); err != nil && ctx.Err() == nil {
-			slog.Error("the watchdog is not answered any more", "error", err)
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
-// warmUp stands for whatever a real server does before it can answer.
-func warmUp(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("warm up: %w", context.Cause(ctx))
-	}
+	time.Sleep(o.startDelay) // meanwhile clients wait, and SIGTERM ends the program as ever
+	return svc.Run(ctx)
 }
 
 func handler() http.Handler {
