@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
-var generations = flag.Int("generations", 15, "how many servers the tests with clients replace, one after the other")
+var generations = flag.Int("generations", 10, "how many servers the tests with clients replace, one after the other")
 
 // A hub hands the connections of one listener to whoever accepts: a socket that
 // several generations share. Nothing is lost while nobody accepts.

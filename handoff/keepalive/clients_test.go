@@ -261,7 +261,13 @@ func (c *client) receive() error {
 type tally struct {
 	kind                                 string
 	requests, failed, reconnects, closed atomic.Int64
-	first                                atomic.Value // error
+	first                                atomic.Pointer[error]
+}
+
+// fail counts n failed requests.
+func (ta *tally) fail(n int, err error) {
+	ta.failed.Add(int64(n))
+	ta.first.CompareAndSwap(nil, &err)
 }
 
 // run sends rounds until stop is closed.
@@ -280,8 +286,7 @@ func (c *client) run(k kind, ta *tally, stop <-chan struct{}) {
 		if c.conn == nil {
 			conn, err := net.DialTimeout("tcp", c.addr, clientTimeout)
 			if err != nil {
-				ta.failed.Add(1)
-				ta.first.CompareAndSwap(nil, fmt.Errorf("dial: %w", err))
+				ta.fail(1, fmt.Errorf("dial: %w", err))
 				return
 			}
 			c.conn, c.r = conn, bufio.NewReader(conn)
@@ -298,8 +303,7 @@ func (c *client) run(k kind, ta *tally, stop <-chan struct{}) {
 		case errors.Is(err, errClosing):
 			ta.closed.Add(1) // what was sent behind it may be sent again
 		case err != nil:
-			ta.failed.Add(int64(left))
-			ta.first.CompareAndSwap(nil, err)
+			ta.fail(left, err)
 		case !k.once:
 			continue
 		}
@@ -365,7 +369,7 @@ func (l *load) check(t *testing.T, closing bool) {
 			t.Errorf("%s: no request was answered", ta.kind)
 		}
 		if ta.failed.Load() > 0 {
-			t.Errorf("%s: %d requests failed, the first with: %v", ta.kind, ta.failed.Load(), ta.first.Load())
+			t.Errorf("%s: %d requests failed, the first with: %v", ta.kind, ta.failed.Load(), *ta.first.Load())
 		}
 		if n := ta.reconnects.Load(); n > 0 && !closing {
 			t.Errorf("%s: %d clients had to connect again", ta.kind, n)

@@ -289,7 +289,6 @@ func (c *conn) setState(s http.ConnState) (before http.ConnState) {
 	case s == http.StateIdle && !c.foreign:
 		c.idle()
 		c.check = c.phase == phaseHead
-		c.until = time.Time{}
 		c.adoption = nil
 	}
 	return before

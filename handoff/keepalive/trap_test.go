@@ -145,3 +145,54 @@ func TestBackgroundRead(t *testing.T) {
 		}
 	}
 }
+
+// TestPipelinedWhileDraining answers what the client has sent already, and says
+// with the last of it that there is no more.
+func TestPipelinedWhileDraining(t *testing.T) {
+	leaktest.Check(t)
+	ln := listen(t, "tcp")
+	tr := start(t, ln, named("a"), Options{Grace: clientTimeout})
+	p := dial(t, ln.Addr())
+	defer p.Close()
+	waitFor(t, "the connection", func() bool { return tr.Counts().Live == 1 })
+	done := background(t, drainContext(t), tr, nil)
+	p.send(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody" + get)
+	p.want("a ", false)
+	p.want("a body", false)
+	p.want("a ", true)
+	p.wantEOF()
+	p.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// late is a connection on which a request comes in the moment in which its
+// deadline passes.
+type late struct {
+	*script
+	timeouts int
+}
+
+func (l *late) Read(p []byte) (int, error) {
+	if l.timeouts > 0 {
+		l.timeouts--
+		return 0, os.ErrDeadlineExceeded
+	}
+	return l.script.Read(p)
+}
+
+// TestLastLook takes a request that came when the grace was just over.
+func TestLastLook(t *testing.T) {
+	tr := New(&http.Server{}, Options{})
+	tr.drain.Store(&drain{})
+	c := tr.newConn(nil, &late{newScript([]byte(get), nil), 1})
+	b := make([]byte, 4096)
+	if n, err := c.Read(b); err != nil || string(b[:n]) != get {
+		t.Errorf("got %q, %v, want the request", b[:n], err)
+	}
+	c = tr.newConn(nil, &late{newScript([]byte(get), nil), 2})
+	if n, err := c.Read(b); !os.IsTimeout(err) {
+		t.Errorf("got %q, %v, want a timeout after two", b[:n], err)
+	}
+}
