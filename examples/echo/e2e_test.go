@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -123,107 +118,50 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsGoOn(t *testing.T) {
-	const (
-		connections = 16_000
-		fewest      = 1_000 // that are worth the test
-		restarts    = 3
-		entries     = 8 // of the fd store, at most
-		stored      = "/run/stored"
-	)
+// While no process is there the kernel takes what clients do.
+func TestBetweenProcesses(t *testing.T) {
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, name)
-		m.InstallFile("/usr/local/bin/holder", systemdtest.BuildTest(t), 0o755)
-		// What the store has when one process is gone, and the next is not there yet.
-		m.InstallUnit(service+".d/test.conf", "[Service]\nExecStartPre=+/bin/sh -c 'systemctl show --value -p NFileDescriptorStore "+service+" >"+stored+"'\n")
 		m.Systemctl("start", name+".socket")
-
-		h := holder{t: t, cmd: m.Command(exampletest.Deadline(t), "/usr/local/bin/holder", fmt.Sprint(connections))}
-		h.cmd.Env = append(h.cmd.Env, helperVariable+"=hold")
-		h.start()
-		n := h.answered()
-		if n < connections {
-			t.Logf("the limit of open files allows %d connections of %d", n, connections)
-		}
-		if n < fewest {
-			t.Fatalf("%d connections are too few, want %d", n, fewest)
-		}
-		for i := range restarts {
-			began := time.Now()
-			exampletest.Restart(t, m, service)
-			took := time.Since(began)
-			if got := h.ask(); got != n {
-				t.Fatalf("after restart %d: %d connections answered, want %d", i+1, got, n)
+		ctx := exampletest.Deadline(t)
+		asks, leaves, hangsUp := dial(t, m, 0), dial(t, m, 1), dial(t, m, 2)
+		for _, c := range []*client{asks, leaves, hangsUp} {
+			if err := c.ask(); err != nil {
+				t.Fatal(err)
 			}
-			used, err := strconv.Atoi(strings.TrimSpace(string(m.ReadFile(stored))))
-			if err != nil || used < 1 || used > entries {
-				t.Errorf("restart %d: the fd store had %d entries (error %v), want 1 to %d", i+1, used, err, entries)
-			}
-			t.Logf("restart %d: %d connections in %d entries, %v", i+1, n, used, took)
 		}
-		h.end()
-		pid := m.Property(service, "MainPID")
-		exampletest.WaitFor(t, exampletest.Deadline(t), "the service to close its connections", func() bool {
-			return len(strings.Fields(m.Output("ls", "/proc/"+pid+"/fd"))) < 50
+		release := exampletest.Hold(m, service)
+		m.Systemctl("restart", "--no-block", service)
+		exampletest.WaitFor(t, ctx, "the process to be gone", func() bool {
+			return m.Property(service, "SubState") == "start-pre"
 		})
+		comes := dial(t, m, 3)
+		for _, c := range []*client{asks, leaves, hangsUp, comes} {
+			if err := c.send(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := leaves.conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if err := hangsUp.conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		for _, c := range []*client{asks, leaves, comes} {
+			if err := c.check(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := leaves.answer.ReadByte(); err != io.EOF {
+			t.Errorf("the client that has said all reads %v, want EOF", err)
+		}
+		for _, c := range []*client{asks, comes} {
+			if err := c.ask(); err != nil {
+				t.Error(err)
+			}
+		}
 	})
-}
-
-// A holder is the helper hold at work.
-type holder struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Scanner
-	stderr bytes.Buffer
-}
-
-func (h *holder) start() {
-	h.t.Helper()
-	out, err := h.cmd.StdoutPipe()
-	if err == nil {
-		h.in, err = h.cmd.StdinPipe()
-	}
-	h.cmd.Stderr = &h.stderr
-	if err == nil {
-		err = h.cmd.Start()
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.out = bufio.NewScanner(out)
-	h.t.Cleanup(func() { h.in.Close() })
-}
-
-// ask has every connection asked, and returns how many answered.
-func (h *holder) ask() int {
-	h.t.Helper()
-	if _, err := io.WriteString(h.in, "\n"); err != nil {
-		h.t.Fatalf("%v: %s", err, h.stderr.String())
-	}
-	return h.answered()
-}
-
-func (h *holder) answered() int {
-	h.t.Helper()
-	if !h.out.Scan() {
-		err := h.cmd.Wait()
-		h.t.Fatalf("the clients ended: %v: %s", err, h.stderr.String())
-	}
-	n, err := strconv.Atoi(h.out.Text())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return n
-}
-
-// end closes all connections.
-func (h *holder) end() {
-	h.t.Helper()
-	h.in.Close()
-	if err := h.cmd.Wait(); err != nil {
-		h.t.Errorf("the clients ended: %v: %s", err, h.stderr.String())
-	}
 }
 
 func TestWithoutSystemd(t *testing.T) {

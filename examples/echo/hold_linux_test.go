@@ -9,6 +9,8 @@ import (
 	"syscall"
 )
 
+func init() { helpers["hold"] = hold }
+
 // hold is the helper that has many connections at once: it opens as many as its
 // argument says, or as the limit of open files allows. Then, and for each line
 // that it reads, it asks on every one of them, checks the answers, and prints how
@@ -32,7 +34,12 @@ func hold(args []string) error {
 	}
 	for in := bufio.NewScanner(os.Stdin); ; {
 		for _, c := range clients {
-			if err := c.ask(); err != nil {
+			if err := c.send(1); err != nil {
+				return err
+			}
+		}
+		for _, c := range clients {
+			if err := c.check(); err != nil {
 				return err
 			}
 		}

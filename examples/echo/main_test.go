@@ -8,9 +8,7 @@ import (
 
 // helpers are what this test binary does instead of testing when helperVariable
 // names one. Their arguments follow the program's name.
-var helpers = map[string]func(args []string) error{
-	"hold": hold,
-}
+var helpers = map[string]func(args []string) error{}
 
 const helperVariable = "ECHO_HELPER"
 

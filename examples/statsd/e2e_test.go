@@ -109,8 +109,7 @@ func TestQueue(t *testing.T) {
 	const datagrams = 15_000
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, name)
-		const proceed = "/run/proceed"
-		m.InstallUnit(service+".d/test.conf", "[Service]\nExecStartPre=+/bin/sh -c 'until [ -e "+proceed+" ]; do sleep 0.1; done'\n")
+		release := exampletest.Hold(m, service)
 		m.Systemctl("start", socket)
 		ctx := exampletest.Deadline(t)
 		udp := dialUDP(t, ctx, m)
@@ -120,7 +119,7 @@ func TestQueue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		m.WriteFile(proceed, nil, 0o644)
+		release()
 		q := newQuery(t, ctx, m)
 		exampletest.WaitFor(t, ctx, "the datagrams to be counted", func() bool {
 			_, counted := q.counters()

@@ -51,6 +51,14 @@ func Restart(t testing.TB, m *systemdtest.Machine, service string) {
 	}
 }
 
+// Hold has each start of a service from now on wait until release is called: a
+// test sees then what clients meet while no process is there.
+func Hold(m *systemdtest.Machine, service string) (release func()) {
+	released := "/run/released." + service
+	m.InstallUnit(service+".d/hold.conf", "[Service]\nExecStartPre=+/bin/sh -c 'until [ -e "+released+" ]; do sleep 0.05; done'\n")
+	return func() { m.WriteFile(released, nil, 0o644) }
+}
+
 // WaitFor returns once done does, and fails t if ctx ends first.
 func WaitFor(t testing.TB, ctx context.Context, what string, done func() bool) {
 	t.Helper()
