@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
 // systemd-socket-activate is a second manager: it passes descriptors without
@@ -41,7 +42,7 @@ func TestSystemdSocketActivate(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			path := t.TempDir() + "/socket"
-			args := append(tt.args, "--listen="+path, "--setenv="+activation.EnvHelper+"="+serveOne, exe, tt.fd)
+			args := append(tt.args, "--listen="+path, "--setenv="+helpertest.Variable+"="+serveOne, exe, tt.fd)
 			cmd := exec.CommandContext(ctx, tool, args...)
 			var log strings.Builder
 			cmd.Stderr = &log

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -28,7 +29,7 @@ func install(t *testing.T, m *systemdtest.Machine) {
 // service is a unit file that runs a helper of the test binary.
 func service(helper string, lines ...string) string {
 	return fmt.Sprintf("[Service]\nExecStart=%s\nEnvironment=%s=%s\nNonBlocking=yes\n%s\n",
-		program, activation.EnvHelper, helper, strings.Join(lines, "\n"))
+		program, helpertest.Variable, helper, strings.Join(lines, "\n"))
 }
 
 // eventually waits until done is true.
@@ -145,7 +146,7 @@ FileDescriptorName=all
 	send(t, m, "udp", "127.0.0.1:8080", "by udp")
 	send(t, m, "unixgram", "/run/all/datagram", "by unixgram")
 	send(t, m, "fifo", "/run/all/fifo", "by FIFO\n")
-	m.Output("env", activation.EnvHelper+"="+sendQueue, program, "/all", "by queue")
+	m.Output("env", helpertest.Variable+"="+sendQueue, program, "/all", "by queue")
 	for _, tt := range []struct{ file, want string }{
 		{"udp", "by udp"},
 		{"unixgram", "by unixgram"},

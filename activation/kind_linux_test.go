@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -272,7 +273,7 @@ func TestMessageQueueByName(t *testing.T) {
 	fd, name := messageQueue(t)
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	cmd := helperCommand(t, childQueue)
+	cmd := helpertest.Command(t, childQueue)
 	cmd.Env = append(cmd.Env, envQueue+"="+name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if err := Start(t.Context(), cmd, NamedFile{"queue", f}); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -126,7 +127,7 @@ func TestStart(t *testing.T) {
 	}
 	defer extra.Close()
 
-	cmd := helperCommand(t, childReport, "-flag", "a b")
+	cmd := helpertest.Command(t, childReport, "-flag", "a b")
 	path, args := cmd.Path, slices.Clone(cmd.Args)
 	cmd.Env = append(cmd.Env, "LISTEN_PID=1", "LISTEN_PIDFDID=2", "LISTEN_FDS=3", "LISTEN_FDNAMES=stale", "REMOTE_ADDR=192.0.2.1", "REMOTE_PORT=4")
 	cmd.ExtraFiles = []*os.File{extra}
@@ -182,7 +183,7 @@ func TestStart(t *testing.T) {
 
 func TestStartWithNothing(t *testing.T) {
 	leaktest.Check(t)
-	cmd := helperCommand(t, childReport)
+	cmd := helpertest.Command(t, childReport)
 	cmd.Env = append(cmd.Env, "LISTEN_PID=1", "LISTEN_FDS=1")
 	r := startReport(t, cmd)
 	if r.Err != "" || len(r.Names) != 0 || len(r.Others) != 0 {
@@ -210,7 +211,7 @@ func TestStartWithThousand(t *testing.T) {
 	}
 	// In an order that is not that of the numbers.
 	slices.Reverse(files[:n/2])
-	r := startReport(t, helperCommand(t, childReport), files...)
+	r := startReport(t, helpertest.Command(t, childReport), files...)
 	if len(r.Names) != n || len(r.Others) != 0 {
 		t.Fatalf("the program inherited %d, and holds %q", len(r.Names), r.Others)
 	}

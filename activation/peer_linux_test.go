@@ -15,13 +15,14 @@ import (
 	peer "github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
 // startPeer starts a helper with descriptors, and returns what it says.
 func startPeer(t testing.TB, name string, said any, files []NamedFile, args ...string) {
 	t.Helper()
-	cmd := helperCommand(t, name, args...)
+	cmd := helpertest.Command(t, name, args...)
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := Start(t.Context(), cmd, files...); err != nil {
@@ -57,7 +58,7 @@ func TestPeer(t *testing.T) {
 	datagram := os.NewFile(uintptr(udpSocket(t)), "")
 	defer datagram.Close()
 	files := []NamedFile{{"web", listener}, {"dns", datagram}, {"web", listener}}
-	ours := startReport(t, helperCommand(t, childReport), files...)
+	ours := startReport(t, helpertest.Command(t, childReport), files...)
 	var theirs []string
 	startPeer(t, childPeer, &theirs, files)
 	var want []string

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -42,20 +43,20 @@ func init() {
 
 func TestStartWithSteps(t *testing.T) {
 	leaktest.Check(t)
-	cmd := helperCommand(t, childReport)
+	cmd := helpertest.Command(t, childReport)
 	cmd.Env = append(cmd.Env, envPrepare+"=env")
 	if r := startReport(t, cmd); !slices.Contains(r.Env, "PREPARED=yes") || slices.Contains(r.Env, envPrepare+"=env") {
 		t.Errorf("what the step changed is lost: %q", r.Env)
 	}
 
-	cmd = helperCommand(t, childReport)
+	cmd = helpertest.Command(t, childReport)
 	cmd.Stderr = nil
 	cmd.Env = append(cmd.Env, envPrepare+"=fail")
 	if err := Start(t.Context(), cmd); !errors.Is(err, unix.EROFS) || !strings.HasSuffix(err.Error(), "prepare: join the group: read-only file system") {
 		t.Errorf("a failed step: %v", err)
 	}
 
-	cmd = helperCommand(t, childReport)
+	cmd = helpertest.Command(t, childReport)
 	cmd.Env = append(cmd.Env, envPrepare+"=exit")
 	if err := Start(t.Context(), cmd); !errors.Is(err, errStepDied) || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("a step that exits: %v", err)
@@ -63,7 +64,7 @@ func TestStartWithSteps(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	cmd = helperCommand(t, childReport)
+	cmd = helpertest.Command(t, childReport)
 	cmd.Env = append(cmd.Env, envPrepare+"=hang")
 	out, w := io.Pipe()
 	cmd.Stdout = w
@@ -80,7 +81,7 @@ func TestStartWithSteps(t *testing.T) {
 
 func TestExecStepOfNonsense(t *testing.T) {
 	for _, spec := range []string{"", "3", "x:/bin/true", "2:/bin/true", "-1:/bin/true"} {
-		cmd := helperCommand(t, childReport)
+		cmd := helpertest.Command(t, childReport)
 		cmd.Env = append(cmd.Env, envStep+"="+spec)
 		cmd.Stderr = nil
 		out, err := cmd.Output()
@@ -112,7 +113,7 @@ func TestExecStepOfPrivilegedProgram(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), path)
 	cmd.Dir = "/"
-	cmd.Env = environ(childReport, envStep+"=3:/usr/bin/id")
+	cmd.Env = helpertest.Environ(childReport, envStep+"=3:/usr/bin/id")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.Output()
 	var exit *exec.ExitError

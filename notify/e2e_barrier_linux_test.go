@@ -3,13 +3,13 @@ package notify_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -41,7 +41,7 @@ func flashHelper(args []string) error {
 func parentHelper([]string) error {
 	for i := range runs {
 		c := exec.Command(program, strconv.Itoa(i+1))
-		c.Env = append(os.Environ(), helperVariable+"=flash")
+		c.Env = helpertest.Environ("flash")
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("child %d: %w: %s", i+1, err, out)
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -63,7 +64,7 @@ func sendPidfd(ctx context.Context, n *notify.Notifier) error {
 
 // send is a command line that sends fields from within a unit.
 func send(fields ...string) string {
-	return "/usr/bin/env " + helperVariable + "=send " + program + " " + strings.Join(fields, " ")
+	return "/usr/bin/env " + helpertest.Variable + "=send " + program + " " + strings.Join(fields, " ")
 }
 
 func TestE2EFields(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -36,7 +37,7 @@ func onEachSystemd(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {
 
 // unit writes a service whose process is the helper with its arguments.
 func unit(helper string, args []string, settings ...string) string {
-	return "[Unit]\nStartLimitIntervalSec=0\n[Service]\nEnvironment=" + helperVariable + "=" + helper +
+	return "[Unit]\nStartLimitIntervalSec=0\n[Service]\nEnvironment=" + helpertest.Variable + "=" + helper +
 		"\nExecStart=" + program + " " + strings.Join(args, " ") + "\n" + strings.Join(settings, "\n") + "\n"
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -68,7 +69,7 @@ func sendEnd(ctx context.Context, socket string) error {
 func TestE2ESystemdNotifyToReceiver(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		receive := func(args ...string) string {
-			return m.Output(append([]string{"env", helperVariable + "=receive", program}, args...)...)
+			return m.Output(append([]string{"env", helpertest.Variable + "=receive", program}, args...)...)
 		}
 		want := `command uid=0 files=0 barrier=false ["READY=1" "STATUS=all well"]` + "\n" +
 			`command uid=0 files=1 barrier=true ["BARRIER=1"]`

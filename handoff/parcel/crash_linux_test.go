@@ -78,7 +78,7 @@ func receiveEnd(t *testing.T, f *os.File) (*os.File, error) {
 	return d.Files[0], nil
 }
 
-func helpWriterCrash() error {
+func helpWriterCrash([]string) error {
 	last, err := strconv.Atoi(os.Getenv("STEP"))
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func TestReaderCrash(t *testing.T) {
 	}
 }
 
-func helpReaderCrash() error {
+func helpReaderCrash([]string) error {
 	last, err := strconv.Atoi(os.Getenv("STEP"))
 	if err != nil {
 		return err

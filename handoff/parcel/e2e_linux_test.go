@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -27,7 +28,7 @@ Description=keeps sockets across its restarts
 [Service]
 Type=notify
 ExecStart=/usr/local/bin/service
-Environment=` + helperEnv + `=service N=%d FDPOLL=%s
+Environment=` + helpertest.Variable + `=service N=%d FDPOLL=%s
 FileDescriptorStoreMax=2
 LimitNOFILE=20000
 %s
@@ -78,7 +79,7 @@ func TestStoreEvicts(t *testing.T) {
 
 // helpService keeps N connections. It takes them out of the parcel that the run
 // before left, or makes them, and leaves them in a parcel when told to stop.
-func helpService() error {
+func helpService([]string) error {
 	ctx := context.Background()
 	n, err := strconv.Atoi(os.Getenv("N"))
 	if err != nil {

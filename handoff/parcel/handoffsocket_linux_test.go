@@ -269,7 +269,7 @@ func TestOpenIntake(t *testing.T) {
 	}
 }
 
-func helpGeneration() error {
+func helpGeneration([]string) error {
 	ctx := context.Background()
 	in, err := OpenIntake()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -50,7 +51,7 @@ func helperCommand(t *testing.T, name string, limit uint64, uid uint32, files ..
 	cmd := exec.CommandContext(within(t), fmt.Sprint("/proc/self/fd/", 3+len(files)), "-test.run=none")
 	cmd.ExtraFiles = append(files, self)
 	cmd.Dir = "/"
-	cmd.Env = []string{helperEnv + "=" + name, fmt.Sprint("LIMIT=", limit)}
+	cmd.Env = []string{helpertest.Variable + "=" + name, fmt.Sprint("LIMIT=", limit)}
 	cmd.Stderr = &testWriter{t}
 	if uid != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
@@ -89,7 +90,7 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-func helpInFlight() error {
+func helpInFlight([]string) error {
 	if _, err := lower(); err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func TestReceiveLimit(t *testing.T) {
 	}
 }
 
-func helpReceiveLimit() error {
+func helpReceiveLimit([]string) error {
 	limit, err := lower()
 	if err != nil {
 		return err
@@ -219,7 +220,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-func helpMany() error {
+func helpMany([]string) error {
 	limit, err := lower()
 	if err != nil {
 		return err
@@ -269,7 +270,7 @@ func TestSendAtLimit(t *testing.T) {
 	}
 }
 
-func helpSendAtLimit() error {
+func helpSendAtLimit([]string) error {
 	if _, err := lower(); err != nil {
 		return err
 	}
@@ -320,7 +321,7 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-func helpQueue() error {
+func helpQueue([]string) error {
 	ctx := context.Background()
 	w, f, err := New(WriterOptions{SendBuffer: 64 << 10})
 	if err != nil {

@@ -1,31 +1,13 @@
 package parcel
 
 import (
-	"fmt"
-	"os"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
-// helperEnv names the helper that a re-executed test binary is to be.
-const helperEnv = "PARCEL_TEST_HELPER"
+// helpers are the programs of the tests, each registered beside its test. What a
+// test passes to one is in its environment and its ExtraFiles.
+var helpers = map[string]func(args []string) error{}
 
-// helpers are what the test binary does instead of tests, by name. What a test
-// passes to one is in its environment and its ExtraFiles.
-var helpers = map[string]func() error{}
-
-func TestMain(m *testing.M) {
-	name, ok := os.LookupEnv(helperEnv)
-	if !ok {
-		os.Exit(m.Run())
-	}
-	helper, ok := helpers[name]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "no helper %q\n", name)
-		os.Exit(2)
-	}
-	if err := helper(); err != nil {
-		fmt.Fprintf(os.Stderr, "helper %s: %v\n", name, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
+func TestMain(m *testing.M) { helpertest.Main(m, helpers) }

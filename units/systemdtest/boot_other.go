@@ -25,6 +25,7 @@ func (*reaper) reap() error { return errors.ErrUnsupported }
 type console struct{}
 
 func (*console) text() string { return "" }
+func (*console) rest() string { return "" }
 func (*console) close()       {}
 
 type network struct{}

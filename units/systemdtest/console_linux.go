@@ -17,7 +17,7 @@ const consoleLimit = 64 << 10
 // to a terminal or to nothing.
 type console struct {
 	master   *os.File
-	terminal *os.File // open for good: else reads of the master fail when nobody in the machine has it open
+	terminal *os.File // open until rest: else reads of the master fail when nobody in the machine has it open
 	done     chan struct{}
 
 	mu   sync.Mutex
@@ -73,8 +73,17 @@ func (c *console) text() string {
 	return strings.ReplaceAll(string(c.kept), "\r\n", "\n")
 }
 
+// rest is the text once the machine has ended. What its processes wrote last may
+// still be on its way through the terminal: the master reads it, and then fails,
+// since nobody has the terminal open any more.
+func (c *console) rest() string {
+	c.terminal.Close()
+	<-c.done
+	return c.text()
+}
+
 func (c *console) close() {
 	c.master.Close()
 	<-c.done
-	c.terminal.Close()
+	c.terminal.Close() // again, after rest
 }

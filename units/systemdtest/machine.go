@@ -83,11 +83,11 @@ func (m *Machine) dead() error {
 // diagnosis is what helps to see why a machine, or a test in it, failed.
 func (m *Machine) diagnosis() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "console:\n%s\n", strings.TrimSpace(m.console.text()))
 	if err := m.dead(); err != nil {
-		fmt.Fprintln(&b, err)
+		fmt.Fprintf(&b, "console:\n%s\n%v\n", strings.TrimSpace(m.console.rest()), err)
 		return b.String()
 	}
+	fmt.Fprintf(&b, "console:\n%s\n", strings.TrimSpace(m.console.text()))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for _, command := range [][]string{

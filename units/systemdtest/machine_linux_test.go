@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 	"golang.org/x/sys/unix"
 )
@@ -190,7 +191,7 @@ func TestBuildTestRunsInside(t *testing.T) {
 	}
 	Run(t, Options{}, func(t *testing.T, m *Machine) {
 		m.InstallFile("/opt/helper", program, 0o755)
-		m.InstallUnit("helper.service", "[Service]\nType=oneshot\nEnvironment="+helperVariable+"=greet\nExecStart=/opt/helper from inside\n")
+		m.InstallUnit("helper.service", "[Service]\nType=oneshot\nEnvironment="+helpertest.Variable+"=greet\nExecStart=/opt/helper from inside\n")
 		m.Systemctl("start", "helper.service")
 		if got := m.Journal("-u", "helper.service", "-t", "helper"); got != "hello from inside" {
 			t.Errorf("the helper said %q", got)

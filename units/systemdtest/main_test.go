@@ -2,13 +2,13 @@ package systemdtest
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
-// helpers are what this test binary does instead of testing when helperVariable
-// names one. Their arguments follow the program's name.
+// helpers are the programs of the tests.
 var helpers = map[string]func(args []string) error{
 	"greet": func(args []string) error {
 		_, err := fmt.Println("hello", strings.Join(args, " "))
@@ -16,23 +16,7 @@ var helpers = map[string]func(args []string) error{
 	},
 }
 
-const helperVariable = "SYSTEMDTEST_HELPER"
-
-func TestMain(m *testing.M) {
-	name, ok := os.LookupEnv(helperVariable)
-	if !ok {
-		os.Exit(m.Run())
-	}
-	helper, ok := helpers[name]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "there is no helper %q\n", name)
-		os.Exit(2)
-	}
-	if err := helper(os.Args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "helper %s: %v\n", name, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { helpertest.Main(m, helpers) }
 
 // verdict is what became of a test that ran under judge.
 type verdict struct {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -64,7 +65,7 @@ func startHold(t *testing.T, root string) (*exec.Cmd, remains) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), helperVariable+"=hold", "SYSTEMDTEST_ROOT="+root)
+	cmd.Env = helpertest.Environ("hold", "SYSTEMDTEST_ROOT="+root)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
