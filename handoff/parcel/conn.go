@@ -207,7 +207,8 @@ func (c *Conn) errorWith(op string, err error, local, remote net.Addr) error {
 	if errors.Is(err, os.ErrClosed) {
 		err = net.ErrClosed
 	}
-	if errno, ok := err.(syscall.Errno); ok {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
 		err = os.NewSyscallError(op, errno)
 	}
 	network := "tcp"

@@ -111,7 +111,10 @@ func (c *client) run() {
 // send sends one request and takes its answer.
 func (c *client) send(request Request, raw []byte, due time.Time) (o outcome) {
 	deadline := due.Add(c.load.options.Timeout)
-	done, last := time.Time{}, false
+	var (
+		done time.Time
+		last bool // the server has ended the connection
+	)
 	if o.err = c.ready(deadline, &o); o.err == nil {
 		// This fails if the end of the context closed it, as the exchange then does.
 		_ = c.raw.SetDeadline(deadline)
