@@ -39,10 +39,13 @@ func (a *adoption) trim(p []byte) []byte {
 func (a *adoption) begin(c *conn) {
 	a.waiting = false
 	a.late = time.Since(a.at)
-	c.deadline = time.Time{}
+	var t time.Time
 	if d := orRead(c.t.srv, c.t.srv.ReadHeaderTimeout); d > 0 {
-		c.deadline = time.Now().Add(d)
+		t = time.Now().Add(d)
 	}
+	c.deadline.set(t)
+	c.Conn.SetReadDeadline(t)
+	c.armed = time.Time{}
 }
 
 // orRead is d, or the server's ReadTimeout where d is not set.
@@ -56,11 +59,13 @@ func orRead(srv *http.Server, d time.Duration) time.Duration {
 // adopt makes c one that was carried in with readAhead.
 func (c *conn) adopt(readAhead []byte) {
 	a := &adoption{at: time.Now(), strip: leadingCRLF}
-	c.adoption = a
+	c.adoption.Store(a)
 	c.held = append(c.held, a.trim(readAhead)...)
 	a.waiting = len(c.held) == 0
 	if d := orRead(c.t.srv, c.t.srv.IdleTimeout); a.waiting && d > 0 {
-		c.deadline = a.at.Add(d)
+		t := a.at.Add(d)
+		c.deadline.set(t)
+		c.Conn.SetReadDeadline(t)
 	}
 }
 
@@ -78,15 +83,16 @@ func (t *Tracker) Adopt(ln net.Listener, c net.Conn, readAhead []byte) error {
 		return errors.New("keepalive: adopt connection: no listener is named that it came by")
 	}
 	nc := t.newConn(ln, c)
-	nc.adopt(readAhead)
 	t.mu.Lock()
 	if t.drain.Load() != nil {
 		t.mu.Unlock()
 		return fmt.Errorf("keepalive: adopt connection from %v: %w", c.RemoteAddr(), http.ErrServerClosed)
 	}
+	nc.adopt(readAhead)
 	q := t.enter(nc)
 	t.mu.Unlock()
 	if !q.push(nc) {
+		c.SetReadDeadline(time.Time{})
 		t.leave(nc)
 		return fmt.Errorf("keepalive: adopt connection from %v: %w", c.RemoteAddr(), http.ErrServerClosed)
 	}

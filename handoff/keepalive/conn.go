@@ -21,6 +21,12 @@ type conn struct {
 	// on nothing that net/http does here reaches it.
 	taken atomic.Bool
 
+	// These are set without the mutex, which a request is to take no more often
+	// than it must.
+	state    atomic.Int32             // an http.ConnState: as net/http reported it last
+	deadline deadline                 // for reading, as net/http set it
+	adoption atomic.Pointer[adoption] // until the first request on an adopted connection is over
+
 	mu sync.Mutex
 	framer
 	held  []byte // read ahead of what net/http may see
@@ -28,30 +34,19 @@ type conn struct {
 	size  int    // of net/http's first Read
 	check bool   // the next Read is the first one since net/http went idle
 
-	state    http.ConnState // as net/http reported it last
-	partial  bool           // something was read since
-	foreign  bool           // hijacked or HTTP/2: no longer ours to judge
-	finish   bool           // not to be carried
-	answered bool           // the handler is done with what is the last request
-	closed   bool           // by net/http
-	linger   bool           // but only half
+	partial  bool // something was read since net/http went idle
+	foreign  bool // hijacked or HTTP/2: no longer ours to judge
+	finish   bool // not to be carried
+	answered bool // the handler is done with what is the last request
+	closed   bool // by net/http
+	linger   bool // but only half
 
-	reading  bool      // net/http waits in Read
-	nudged   bool      // it was woken to look around
-	looked   bool      // the last look before an idle connection is closed was taken
-	deadline time.Time // for reading, as net/http set it
-	armed    time.Time // for reading, as the connection below has it
-	until    time.Time // when Drain closes the idle connection
-
-	adoption *adoption // until the first request on an adopted connection is over
+	reading bool      // net/http waits in Read
+	nudged  bool      // it was woken to look around
+	looked  bool      // the last look before an idle connection is closed was taken
+	until   time.Time // when Drain closes the idle connection
+	armed   time.Time // the read deadline below, where it is not net/http's; else zero
 }
-
-// past is a deadline that wakes a Read.
-var past = time.Unix(1, 0)
-
-// lastLook is how long an idle connection is read once more after its time is
-// up: a deadline that has passed hides what has arrived with it.
-const lastLook = time.Millisecond
 
 // Read gives net/http no byte beyond the end of the message that it reads. In
 // here, and nowhere else, it is decided that a connection is carried on.
@@ -95,7 +90,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			}
 			continue
 		}
-		if again := isTimeout(err) && (nudged || c.lookAgain()); !again {
+		if again := (nudged || c.lookAgain()) && isTimeout(err); !again {
 			return 0, err
 		}
 	}
@@ -153,7 +148,7 @@ var stores = sync.Pool{New: func() any { return new(store) }}
 func (c *conn) received(p []byte) int {
 	c.partial = true
 	c.until = time.Time{}
-	if a := c.adoption; a != nil {
+	if a := c.adoption.Load(); a != nil {
 		if a.waiting {
 			a.begin(c)
 		}
@@ -206,48 +201,8 @@ func (c *conn) quiet() bool {
 	if c.phase != phaseOpaque {
 		return c.between()
 	}
-	return !c.foreign && (c.state == http.StateNew || c.state == http.StateIdle && !c.partial)
-}
-
-// arm sets the read deadline: net/http's own, or for a quiet connection that is
-// to be closed the end of its grace.
-func (c *conn) arm(d *drain) {
-	t := c.deadline
-	if d != nil && c.quiet() {
-		if c.until.IsZero() {
-			c.until = time.Now().Add(d.grace)
-			c.looked = false
-		}
-		if t.IsZero() || c.until.Before(t) {
-			t = c.until
-		}
-	}
-	if !t.Equal(c.armed) {
-		c.armed = t
-		c.Conn.SetReadDeadline(t)
-	}
-}
-
-// lookAgain reports whether the time of a quiet connection has just run out, and
-// it was not yet read once more.
-func (c *conn) lookAgain() bool {
-	if c.looked || c.until.IsZero() || !c.armed.Equal(c.until) {
-		return false
-	}
-	c.looked = true
-	c.until = time.Now().Add(lastLook)
-	return true
-}
-
-// nudge makes a Read that waits for a request look around once more.
-func (c *conn) nudge(d *drain) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reading && (c.carriable(d) || c.quiet()) {
-		c.nudged = true
-		c.armed = past
-		c.Conn.SetReadDeadline(past)
-	}
+	s := http.ConnState(c.state.Load())
+	return !c.foreign && (s == http.StateNew || s == http.StateIdle && !c.partial)
 }
 
 // begin is called when the handler starts. It reports whether the answer must
@@ -260,7 +215,10 @@ func (c *conn) begin(r *http.Request) bool {
 	if d == nil || d.take != nil && c.phase != phaseOpaque && !c.finish {
 		return false
 	}
-	if c.foreign || r.Header.Get("Upgrade") != "" {
+	if c.foreign {
+		return r.ProtoMajor == 2 // net/http makes a GOAWAY of it
+	}
+	if r.Header.Get("Upgrade") != "" {
 		return false // the answer's Connection header has other things to say
 	}
 	// A request that is here already is answered too, but not without end.
@@ -278,18 +236,20 @@ func (c *conn) end() {
 // setState is called when net/http reports a new state of the connection. It
 // returns the one before.
 func (c *conn) setState(s http.ConnState) (before http.ConnState) {
+	before = http.ConnState(c.state.Swap(int32(s)))
+	if s != http.StateIdle && s != http.StateHijacked {
+		return before
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before = c.state
-	c.state = s
-	c.partial = false
-	switch {
-	case s == http.StateHijacked:
+	if s == http.StateHijacked {
 		c.release()
-	case s == http.StateIdle && !c.foreign:
+	}
+	if !c.foreign {
+		c.partial = false
 		c.idle()
 		c.check = c.phase == phaseHead
-		c.adoption = nil
+		c.adoption.Store(nil)
 	}
 	return before
 }

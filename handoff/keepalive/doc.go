@@ -26,7 +26,8 @@
 //
 // Not carried are
 //   - TLS connections, since their keys stay in the process (see ServeTLS);
-//   - HTTP/2 connections: the client is sent GOAWAY, and connects anew;
+//   - HTTP/2 connections: the client is sent GOAWAY, with its next answer or when
+//     no HTTP/1 connection is left, and connects anew;
 //   - hijacked connections, such as WebSockets: they are their handler's;
 //   - connections of which it is not certain that net/http holds nothing of
 //     them back, for example after 'OPTIONS *', which no handler sees.

@@ -45,8 +45,8 @@ type drain struct {
 // listeners, and then gives every connection that it can prove clean to take:
 // those that are idle, and those in the middle of a request that no handler has
 // seen. A request whose handler runs is answered first. When no HTTP/1
-// connection is left it calls the server's Shutdown, by which HTTP/2 connections
-// are told to go away; earlier that would lose requests.
+// connection is left it calls the server's Shutdown, by which the remaining
+// HTTP/2 connections are told to go away; earlier that would lose requests.
 //
 // take is called for one connection at a time, in goroutines of the server, and
 // must return soon after ctx ends. If it fails it has not taken the connection, which is then

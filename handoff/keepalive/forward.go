@@ -107,25 +107,6 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a := c.adoption; a != nil {
-		if a.waiting {
-			return nil
-		}
-		if c.phase == phaseFraming && !t.IsZero() {
-			t = t.Add(a.late)
-		}
-	}
-	c.deadline = t
-	if c.nudged || c.taken.Load() {
-		return nil // the wake-up stands; Read sets this one when it goes on waiting
-	}
-	c.armed = t
-	return c.Conn.SetReadDeadline(t)
-}
-
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if c.taken.Load() {
 		return nil

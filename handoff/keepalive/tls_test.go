@@ -138,6 +138,63 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestHTTP2LeavesEarly has HTTP/2 clients move on while the drain still waits for
+// a request of HTTP/1.
+func TestHTTP2LeavesEarly(t *testing.T) {
+	leaktest.Check(t)
+	cert, roots := certificate(t)
+	h := newHub(t)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var moved atomic.Int64
+	server := func(next bool) *Tracker {
+		tr := New(&http.Server{
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.ProtoMajor == 1:
+					close(entered)
+					<-leave
+				case next:
+					moved.Add(1)
+				}
+				echo(w, r)
+			}),
+		}, Options{Grace: clientTimeout / 2})
+		serveTLS(t, tr, h.share())
+		return tr
+	}
+	old := server(false)
+	count, stop := httpLoad(t, "https://"+h.addr.String()+"/", http2, roots, 2)
+	waitFor(t, "requests to be answered", func() bool { return count() > 20 || t.Failed() })
+	raw := dial(t, h.addr)
+	p := &peer{t: t, Conn: tls.Client(raw.Conn, &tls.Config{RootCAs: roots, ServerName: "example.com"})}
+	p.r = bufio.NewReader(p.Conn)
+	defer p.Close()
+	p.send(get)
+	<-entered
+	next := server(true)
+	done := background(t, drainContext(t), old, nil)
+	waitFor(t, "HTTP/2 clients to move on", func() bool {
+		c := old.Counts()
+		return moved.Load() > 20 && c.HTTP2 == 0 && c.Live == 1
+	})
+	select {
+	case err := <-done:
+		t.Fatalf("the drain was over before its last request: %v", err)
+	default:
+	}
+	close(leave)
+	p.receive()
+	p.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := next.Drain(drainContext(t), nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func serveTLS(t *testing.T, tr *Tracker, ln net.Listener) {
 	t.Helper()
 	done := make(chan error, 1)

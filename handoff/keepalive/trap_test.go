@@ -80,6 +80,7 @@ func TestWakeUpStands(t *testing.T) {
 	c := tr.newConn(nil, raw)
 	c.reading = true // as if a Read waited that has not got the time to wake up
 	d := &drain{take: func(Carried) error { return nil }}
+	tr.drain.Store(d)
 	c.nudge(d)
 	c.SetReadDeadline(time.Time{})
 	defer time.AfterFunc(clientTimeout, func() { raw.Close() }).Stop()
@@ -89,10 +90,12 @@ func TestWakeUpStands(t *testing.T) {
 
 	// What was set meanwhile is in force afterwards.
 	c.reading, c.nudged = false, false
-	c.SetReadDeadline(time.Now().Add(time.Hour))
-	c.arm(nil)
-	if !c.armed.Equal(c.deadline) {
-		t.Errorf("armed %v, want %v", c.armed, c.deadline)
+	c.foreign, c.phase = true, phaseOpaque // not quiet
+	c.SetReadDeadline(time.Time{})
+	c.arm(d)
+	go io.WriteString(client, "x")
+	if _, err := raw.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the Read below afterwards: %v", err)
 	}
 }
 
