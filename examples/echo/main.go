@@ -8,7 +8,8 @@
 //
 // Do `systemctl restart holdfast-echo` and type on: the connection stays, and so
 // does its checksum. What a connection needs to go on in the next process is what
-// serve returns when the process drains (see session.go).
+// serve returns when the process drains (see session.go). A crash or `systemctl
+// stop` ends all connections.
 package main
 
 import (

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -206,6 +207,34 @@ func TestCrash(t *testing.T) {
 				return m.Property(service, "MainPID") != pid
 			})
 		}
+	})
+}
+
+// A program that cannot start, again and again, loses its clients nothing: the
+// socket stays, and waits for one that can.
+func TestCrashLoop(t *testing.T) {
+	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		exampletest.Install(t, m, name)
+		m.InstallUnit(service+".d/test.conf", "[Service]\nExecStart=\nExecStart=/bin/false\n")
+		m.Systemctl("start", socket)
+		ctx := exampletest.Deadline(t)
+		before := inspect(t, m)
+		s := startSender(t, ctx, m, 1)
+		exampletest.WaitFor(t, ctx, "the third restart", func() bool {
+			n, err := strconv.Atoi(m.Property(service, "NRestarts"))
+			return err == nil && n >= 3
+		})
+		sent := s.finish(t)
+		if state := m.Property(socket, "ActiveState"); state != "active" {
+			t.Fatalf("the socket is %s, want active", state)
+		}
+		m.InstallUnit(service+".d/test.conf", "")
+		m.Systemctl("restart", service)
+		q := newQuery(t, ctx, m)
+		exampletest.WaitFor(t, ctx, "the datagrams to be counted or dropped", func() bool {
+			_, counted := q.counters()
+			return counted+inspect(t, m).drops-before.drops == sent
+		})
 	})
 }
 
