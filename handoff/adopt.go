@@ -84,7 +84,11 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 		case ctx.Err() != nil:
 			return false, nil
 		case err == io.EOF:
-		case errors.Is(err, parcel.ErrTruncated) || errors.Is(err, parcel.ErrTaken):
+		case errors.Is(err, parcel.ErrTaken):
+			// A generation that has drained meanwhile has passed them on; with one that
+			// died they are lost.
+			r.s.reportf("parcel %q: read in part by a generation before: %w", r.p.name, err)
+		case errors.Is(err, parcel.ErrTruncated):
 			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
 		default:
 			r.s.counters.refused.Add(1)
@@ -190,16 +194,12 @@ func (r *reading) http(ctx context.Context, it *parcel.Item, rec record, h *http
 
 func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carrier) {
 	defer it.Close()
-	slot := k.take(ctx)
 	c, err := it.NetConn(0)
 	if err != nil {
-		if slot == nil {
-			k.free()
-		}
 		r.refuse(it, err)
 		return
 	}
-	if slot != nil {
+	if k.take(ctx) != nil {
 		r.passOn(it, c, rec)
 		return
 	}
@@ -207,7 +207,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 	if len(rec.unread) > 0 {
 		c = &unreadConn{Conn: c, unread: rec.unread}
 	}
-	k.start(c, rec.data) // if it is too late for that, it has closed c
+	k.start(c, rec.data, true) // if it is too late for that, it has closed c
 }
 
 // passOn leaves a connection that this generation has no time for to the next.

@@ -27,6 +27,7 @@ type appConfig struct {
 	HTTP   string // address of the listener "http"
 	HTTPS  string // of "https"
 	Echo   string // of the listener "echo"
+	Hijack bool   // "http" turns connections over to the Carrier "echo"
 	Packet string // of the packet socket "packet"
 
 	State      uint32   // version of the state "count"; 0: there is none
@@ -36,7 +37,9 @@ type appConfig struct {
 	DrainTimeout, LameDuck, KeepConns, KeepStates time.Duration
 	MaxConns                                      int
 
-	Files uint64 // RLIMIT_NOFILE
+	Reload string // "fail", or how long a reload takes
+	Files  uint64 // RLIMIT_NOFILE
+
 	Crash string // the point at which it kills itself
 }
 
@@ -47,6 +50,7 @@ const inherited = "inherited"
 type application struct {
 	config  appConfig
 	svc     *Service
+	carrier *Carrier
 	counted atomic.Int64
 }
 
@@ -89,6 +93,14 @@ func (a *application) crash(point string) {
 
 func (a *application) setUp() error {
 	c := a.config
+	var k *Carrier
+	if c.Echo != "" || c.Hijack {
+		var err error
+		if k, err = a.svc.Carry("echo", a.echo); err != nil {
+			return err
+		}
+		a.carrier = k
+	}
 	if c.HTTP != "" {
 		ln, err := a.listen("http", c.HTTP)
 		if err != nil {
@@ -117,11 +129,12 @@ func (a *application) setUp() error {
 		if err != nil {
 			return err
 		}
-		k, err := a.svc.Carry("echo", a.echo)
-		if err != nil {
+		if err := k.Serve(ln); err != nil {
 			return err
 		}
-		if err := k.Serve(ln); err != nil {
+	}
+	if c.Reload != "" {
+		if err := a.svc.OnReload(a.reload); err != nil {
 			return err
 		}
 	}
@@ -156,6 +169,20 @@ func (a *application) listen(name, address string) (net.Listener, error) {
 // serveHTTP answers GET with the PID and POST with the body's digest.
 func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.URL.Path == "/upgrade":
+		c, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		ahead, err := buffered.Peek(buffered.Reader.Buffered())
+		if err != nil {
+			fmt.Println("report", err)
+		}
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: sum\r\n\r\n")
+		if err := a.carrier.Go(c, sumState(0, ahead, nil)); err != nil {
+			fmt.Println("report", err)
+		}
 	case r.Method == http.MethodPost:
 		h := sha256.New()
 		if _, err := io.Copy(h, r.Body); err != nil {
@@ -164,6 +191,7 @@ func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%x\n", h.Sum(nil))
 	case r.URL.Path == "/slow":
 		d, _ := time.ParseDuration(r.URL.RawQuery)
+		fmt.Println("slow", d)
 		time.Sleep(d)
 		fallthrough
 	default:
@@ -175,6 +203,9 @@ func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *application) echo(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
 	if len(state) > 0 {
 		a.crash("adopt")
+		if a.config.MaxConns > 0 {
+			fmt.Println("adopted")
+		}
 	}
 	return echoSum(ctx, c, state)
 }
@@ -190,11 +221,6 @@ func echoSum(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
 		n := int(binary.BigEndian.Uint32(state[8:]))
 		in, out = state[12:12+n:12+n], state[12+n:]
 	}
-	carry := func() ([]byte, error) {
-		b := binary.BigEndian.AppendUint64(nil, sum)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(in)))
-		return append(append(b, in...), out...), ErrCarry
-	}
 	buf := make([]byte, 4096)
 	for {
 		for len(in) >= 8 {
@@ -206,7 +232,7 @@ func echoSum(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
 			n, err := c.Write(out)
 			out = out[n:]
 			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
-				return carry()
+				return sumState(sum, in, out), ErrCarry
 			}
 			if err != nil {
 				return nil, err
@@ -215,12 +241,19 @@ func echoSum(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
 		n, err := c.Read(buf)
 		in = append(in, buf[:n]...)
 		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
-			return carry()
+			return sumState(sum, in, out), ErrCarry
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// sumState is the state of echoSum.
+func sumState(sum uint64, in, out []byte) []byte {
+	b := binary.BigEndian.AppendUint64(nil, sum)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(in)))
+	return append(append(b, in...), out...)
 }
 
 // count counts datagrams, each of which holds a number to add.
@@ -252,6 +285,19 @@ func (a *application) count(address string) error {
 			}
 		}
 	})
+}
+
+func (a *application) reload(ctx context.Context) error {
+	d, err := time.ParseDuration(a.config.Reload)
+	if err != nil {
+		return errors.New("line 3 of the\nconfiguration is wrong")
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (a *application) accepts(version uint32) bool {

@@ -74,7 +74,10 @@ type Carrier struct {
 }
 
 // A carried is a connection that a Carrier serves.
-type carried struct{ net.Conn }
+type carried struct {
+	net.Conn
+	slot bool // it has one
+}
 
 // Serve has the connections that ln accepts served while Run runs. It is called
 // before Run.
@@ -87,8 +90,10 @@ func (k *Carrier) Serve(ln net.Listener) error {
 
 // Go serves c, which the Carrier owns from now on, also when Go fails. It is for
 // connections that come by another way than Serve, such as those that an
-// http.Handler has hijacked; state is what the ConnFunc is given. It returns at
-// once, with ErrDraining when the drain is over.
+// http.Handler has hijacked; state is what the ConnFunc is given, and must hold
+// what the bufio.Reader of a hijacked connection has buffered. It returns at once,
+// with ErrDraining when the drain is over, and with an error if there are
+// Options.MaxConns already.
 //
 // What can be carried is a *net.TCPConn or *net.UnixConn, a connection hijacked
 // from an *http.Server of the Service without TLS, and whatever else has
@@ -102,12 +107,12 @@ func (k *Carrier) Go(c net.Conn, state []byte) error {
 			return fmt.Errorf("handoff: carrier %q: more than %d connections", k.name, cap(k.slots))
 		}
 	}
-	return k.start(c, state)
+	return k.start(c, state, true)
 }
 
-// start serves c in a goroutine. The caller has taken a slot.
-func (k *Carrier) start(c net.Conn, state []byte) error {
-	conn := &carried{c}
+// start serves c in a goroutine. slot says that the caller has taken one.
+func (k *Carrier) start(c net.Conn, state []byte, slot bool) error {
+	conn := &carried{c, slot && k.slots != nil}
 	k.mu.Lock()
 	closed := k.closed
 	if !closed {
@@ -117,7 +122,7 @@ func (k *Carrier) start(c net.Conn, state []byte) error {
 	if closed {
 		c.Close()
 		k.s.counters.closed.Add(1)
-		k.free()
+		k.free(conn)
 		return fmt.Errorf("handoff: carrier %q: %w", k.name, ErrDraining)
 	}
 	go k.run(conn, state)
@@ -126,7 +131,7 @@ func (k *Carrier) start(c net.Conn, state []byte) error {
 
 // take waits for a slot.
 func (k *Carrier) take(ctx context.Context) error {
-	if k.slots == nil {
+	if k.slots == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
 	select {
@@ -137,8 +142,8 @@ func (k *Carrier) take(ctx context.Context) error {
 	}
 }
 
-func (k *Carrier) free() {
-	if k.slots != nil {
+func (k *Carrier) free(c *carried) {
+	if c.slot {
 		<-k.slots
 	}
 }
@@ -167,7 +172,7 @@ func (k *Carrier) run(c *carried, state []byte) {
 		k.idle.Broadcast()
 	}
 	k.mu.Unlock()
-	k.free()
+	k.free(c)
 }
 
 // finish carries a connection on, or closes it.
@@ -296,19 +301,18 @@ func (a *carrierServer) serve(ended chan<- error) {
 }
 
 func (a *carrierServer) accept() error {
+	ctx := a.k.s.carrying
 	for pause := time.Duration(0); ; {
-		if err := a.k.take(a.k.s.carrying); err != nil {
-			return err
-		}
 		c, err := a.ln.Accept()
 		if err == nil {
 			pause = 0
-			if a.k.start(c, nil) != nil {
-				return ErrDraining
+			// What was accepted as the drain began is carried on, too.
+			slot := a.k.take(ctx) == nil
+			if err := a.k.start(c, nil, slot); err != nil {
+				return err
 			}
 			continue
 		}
-		a.k.free()
 		if !passing(err) {
 			return err
 		}
@@ -316,7 +320,7 @@ func (a *carrierServer) accept() error {
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		select {
 		case <-time.After(pause):
-		case <-a.k.s.carrying.Done():
+		case <-ctx.Done():
 		}
 	}
 }

@@ -14,6 +14,10 @@ import (
 // errHurry is the cause of a drain that was cut short.
 var errHurry = errors.New("a second interrupt")
 
+// hurryGrace is how long a drain that was cut short still takes: time enough for
+// connections that can be carried on at once.
+const hurryGrace = time.Second
+
 // drain ends the service without losing a client.
 func (r *run) drain() error {
 	s := r.s
@@ -34,8 +38,13 @@ func (r *run) drain() error {
 	s.counters.drainBegan.Store(time.Now().UnixNano())
 	defer func() { s.counters.drainEnded.Store(time.Now().UnixNano()) }()
 
-	ctx, cancel := context.WithTimeoutCause(hurried, s.o.DrainTimeout, fmt.Errorf("%v have passed", s.o.DrainTimeout))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), s.o.DrainTimeout, fmt.Errorf("%v have passed", s.o.DrainTimeout))
 	defer cancel()
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	defer context.AfterFunc(hurried, func() {
+		time.AfterFunc(hurryGrace, func() { cut(context.Cause(hurried)) })
+	})()
 	s.manifest.finish()
 	s.openOutbox(ctx)
 	errs := r.finish(ctx)

@@ -1,7 +1,11 @@
 package handoff
 
 import (
+	"encoding/binary"
+	"io"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,5 +129,86 @@ func TestCarry(t *testing.T) {
 			t.Errorf("carried out %d, in %d; want as many, and at least %d", out, in, clients)
 		}
 		t.Logf("carried %d", out)
+	})
+}
+
+// TestHijacked: a connection that an http.Handler has turned over to a Carrier is
+// carried, with what the client has sent ahead.
+func TestHijacked(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *manager) {
+		addr := m.listen("http", "tcp", "127.0.0.1:0")
+		app := appConfig{HTTP: inherited, Hijack: true}
+		g := m.start(app)
+		const ahead = 3
+		var clients []*summer
+		for range 8 {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			s := newSummer(c)
+			request := []byte("GET /upgrade HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: sum\r\n\r\n")
+			for range ahead {
+				s.next++
+				s.sum += s.next
+				request = binary.BigEndian.AppendUint64(request, s.next)
+			}
+			if _, err := c.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.ReadResponse(s.r, nil)
+			if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("%v, %v", answer, err)
+			}
+			if _, err := io.ReadFull(s.r, make([]byte, 8*ahead)); err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, s)
+		}
+		for range 3 {
+			g = m.replace(g, app)
+			if alive := step(t, clients); alive != len(clients) {
+				t.Fatalf("%d of %d connections went on", alive, len(clients))
+			}
+		}
+		if r := g.reported(); len(r) > 0 {
+			t.Errorf("reported %q", r)
+		}
+		g.stop()
+	})
+}
+
+// TestBackPressure: carried connections beyond MaxConns wait in the parcel, and
+// go to the next generation if their turn does not come.
+func TestBackPressure(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *manager) {
+		addr := m.listen("echo", "tcp", "127.0.0.1:0")
+		app := appConfig{Echo: inherited}
+		g := m.start(app)
+		clients := connect(t, addr, 300)
+		few := app
+		few.MaxConns = 10
+		if m.overlap {
+			old := g
+			g = m.spawn(few)
+			g.await("READY=1", 1)
+			m.commit(g)
+			old.stop()
+			m.commit(nil)
+		} else {
+			g = m.restart(g, few)
+		}
+		waitFor(t, func() bool { return strings.Count(g.out.String(), "adopted") == 10 }, "10 connections are not adopted")
+		g.stop()
+		if c := g.counters(); c.CarriedIn < 10 || c.CarriedIn == 300 || c.Closed != 0 {
+			t.Errorf("of 10 at once: %+v", c)
+		}
+		next := m.start(app)
+		if alive := step(t, clients); alive != len(clients) {
+			t.Errorf("%d of %d connections went on", alive, len(clients))
+		}
+		next.stop()
 	})
 }

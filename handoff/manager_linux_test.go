@@ -158,10 +158,6 @@ func (m *manager) spawn(app appConfig) *generation {
 	m.mu.Lock()
 	m.count++
 	number := m.count
-	files := slices.Clone(m.sockets)
-	for _, s := range m.store {
-		files = append(files, activation.NamedFile{Name: s.name, File: s.file})
-	}
 	m.mu.Unlock()
 
 	ctx, end := context.WithCancel(context.Background())
@@ -179,6 +175,12 @@ func (m *manager) spawn(app appConfig) *generation {
 		"GORACE=atexit_sleep_ms=0") // else each generation takes a second to exit
 	if !m.quiet {
 		g.cmd.Env = append(g.cmd.Env, "FDSTORE="+strconv.Itoa(m.limit))
+	}
+	m.mu.Lock() // nothing is dropped from the store until the generation has it
+	defer m.mu.Unlock()
+	files := slices.Clone(m.sockets)
+	for _, s := range m.store {
+		files = append(files, activation.NamedFile{Name: s.name, File: s.file})
 	}
 	if m.overlap {
 		d, child, err := parcel.NewDeliverer()
@@ -265,7 +267,7 @@ func (m *manager) act(ctx context.Context, g *generation, n *notify.Notification
 			}
 			s := &stored{name: name, file: f, sent: make(map[*generation]uint64)}
 			m.store = append(m.store, s)
-			if m.current != nil && m.current != g {
+			if m.overlap && m.current != nil && m.current != g {
 				m.deliver(ctx, m.current, s)
 			}
 		}
@@ -369,7 +371,7 @@ func (m *manager) start(app appConfig) *generation {
 	g := m.spawn(app)
 	g.await("READY=1", 1)
 	m.commit(g)
-	if g.deliverer != nil {
+	if m.overlap {
 		g.owned()
 	}
 	return g

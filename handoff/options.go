@@ -33,8 +33,9 @@ type Options struct {
 	Report func(error)
 
 	// MaxConns is the most connections that one Carrier serves at once. Fresh
-	// ones beyond it wait in the listen queue, carried ones in the parcel. 0 is no
-	// limit but that of open files.
+	// ones beyond it wait in the listen queue (but for one of each listener, which
+	// is accepted and waits), carried ones in the parcel. 0 is no limit but that of
+	// open files.
 	MaxConns int
 
 	// KeepConns is how long carried connections whose Carrier or listener this

@@ -190,7 +190,7 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 		}
 	}
 	if err := h.tracker.Drain(ctx, take); err != nil {
-		return fmt.Errorf("handoff: %w: %w", ErrCut, err)
+		return fmt.Errorf("handoff: %w (%w): %w", ErrCut, context.Cause(ctx), err)
 	}
 	return nil
 }

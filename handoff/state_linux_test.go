@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -256,21 +255,4 @@ func TestPacket(t *testing.T) {
 			t.Errorf("%s, want %d", got, want)
 		}
 	})
-}
-
-// TestReload reloads, also where there is nothing to do, and stops meanwhile.
-func TestReload(t *testing.T) {
-	m := newManager(t)
-	m.listen("http", "tcp", "127.0.0.1:0")
-	g := m.start(appConfig{HTTP: inherited})
-	for i := range 3 {
-		g.signal(syscall.SIGHUP)
-		g.await("RELOADING=1", i+1)
-		g.await("MONOTONIC_USEC=", i+1)
-		g.await("READY=1", i+2)
-		g.await("STATUS=reloaded", i+1)
-	}
-	g.stop()
-	g.await("STOPPING=1", 1)
-	g.await("EXTEND_TIMEOUT_USEC=", 1)
 }

@@ -1,0 +1,389 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// inTime bounds the waits of these tests.
+const inTime = 60 * time.Second
+
+// running runs s in the background, and returns once it is ready and what Run
+// returns.
+func running(t *testing.T, s *Service) <-chan error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(context.Background()) }()
+	for deadline := time.Now().Add(inTime); !s.Ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not ready")
+		}
+	}
+	return done
+}
+
+func result(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(inTime):
+		t.Fatal("Run does not return")
+		return nil
+	}
+}
+
+// listening returns a listener of s on loopback.
+func listening(t *testing.T, s *Service, name string) net.Listener {
+	t.Helper()
+	ln, err := s.Listen(name, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// TestPlain: without a manager a Service is a plain server, whose clients are
+// told to go.
+func TestPlain(t *testing.T) {
+	s := plain(t, Options{})
+	ln := listening(t, s, "http")
+	if err := s.Serve(ln, &http.Server{Handler: s.ReadyHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	if s.Ready() {
+		t.Error("ready before Run")
+	}
+	done := running(t, s)
+	select {
+	case <-s.Owned():
+	case <-time.After(inTime):
+		t.Error("not owned")
+	}
+	answer, err := http.Get("http://" + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || string(body) != "ready\n" || s.Generation() != 1 {
+		t.Errorf("%s %q in generation %d", answer.Status, body, s.Generation())
+	}
+	s.Stop()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	w := httptest.NewRecorder()
+	s.ReadyHandler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("after Run readiness is %d", w.Code)
+	}
+	if c := s.Counters(); c.Drain <= 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestRequestsFinish: a request under way is answered, one that takes too long is
+// cut.
+func TestRequestsFinish(t *testing.T) {
+	for _, c := range []struct {
+		timeout time.Duration
+		want    error
+	}{{inTime, nil}, {time.Millisecond, ErrCut}} {
+		t.Run(fmt.Sprint(c.timeout), func(t *testing.T) {
+			s := plain(t, Options{DrainTimeout: c.timeout})
+			ln := listening(t, s, "http")
+			begun, finish := make(chan struct{}), make(chan struct{})
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				close(begun)
+				<-finish
+			}
+			if err := s.Serve(ln, &http.Server{Handler: http.HandlerFunc(handler)}); err != nil {
+				t.Fatal(err)
+			}
+			done := running(t, s)
+			answered := make(chan error, 1)
+			go func() {
+				answer, err := http.Get("http://" + ln.Addr().String())
+				if err == nil {
+					answer.Body.Close()
+				}
+				answered <- err
+			}()
+			<-begun
+			s.Stop()
+			if c.want == nil {
+				for s.Counters().Drain == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				close(finish)
+			}
+			if err := result(t, done); !errors.Is(err, c.want) {
+				t.Errorf("Run returned %v, want %v", err, c.want)
+			}
+			if c.want != nil {
+				close(finish)
+			}
+			if err := <-answered; (err == nil) != (c.want == nil) {
+				t.Errorf("the client got %v", err)
+			}
+			if n := s.Counters().Closed; (n > 0) != (c.want != nil) {
+				t.Errorf("%d connections closed", n)
+			}
+		})
+	}
+}
+
+// A brokenServer stops by itself.
+type brokenServer struct{ err error }
+
+func (b brokenServer) Serve(net.Listener) error       { return b.err }
+func (b brokenServer) Shutdown(context.Context) error { return nil }
+
+// TestRunEnds: whatever goes wrong ends Run, and is what it returns.
+func TestRunEnds(t *testing.T) {
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		what  string
+		setUp func(*Service) error
+	}{
+		{"a server", func(s *Service) error {
+			ln, err := s.Listen("a", "tcp", "127.0.0.1:0")
+			return errors.Join(err, s.Serve(ln, brokenServer{broken}))
+		}},
+		{"a function", func(s *Service) error {
+			return s.Go(func(context.Context) error { return broken })
+		}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			s := plain(t, Options{})
+			if err := c.setUp(s); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- s.Run(context.Background()) }()
+			if err := result(t, done); !errors.Is(err, broken) {
+				t.Errorf("Run returned %v", err)
+			}
+		})
+	}
+	t.Run("the context", func(t *testing.T) {
+		s := plain(t, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Go(func(ctx context.Context) error {
+			cancel()
+			<-ctx.Done()
+			if context.Cause(ctx) != ErrDraining {
+				return context.Cause(ctx)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a listener that is closed", func(t *testing.T) {
+		s := plain(t, Options{})
+		ln := listening(t, s, "a")
+		if err := s.Serve(ln, &http.Server{}); err != nil {
+			t.Fatal(err)
+		}
+		done := running(t, s)
+		ln.Close()
+		if err := result(t, done); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+// TestLameDuck: the service goes on accepting while its readiness is negative.
+func TestLameDuck(t *testing.T) {
+	s := plain(t, Options{LameDuck: 200 * time.Millisecond})
+	ln := listening(t, s, "http")
+	if err := s.Serve(ln, &http.Server{Handler: s.ReadyHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	done := running(t, s)
+	s.Stop()
+	for s.Ready() {
+		time.Sleep(time.Millisecond)
+	}
+	answer, err := http.Get("http://" + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable || !answer.Close {
+		t.Errorf("%s, close %v", answer.Status, answer.Close)
+	}
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConnFuncAlone: where nothing can be carried, a ConnFunc is told so and has
+// the time to say goodbye.
+func TestConnFuncAlone(t *testing.T) {
+	s := plain(t, Options{})
+	ln := listening(t, s, "chat")
+	serve := func(ctx context.Context, c net.Conn, state []byte) ([]byte, error) {
+		if _, err := io.WriteString(c, "hello "+string(state)); err != nil {
+			return nil, err
+		}
+		for {
+			_, err := c.Read(make([]byte, 1))
+			if errors.Is(err, os.ErrDeadlineExceeded) && errors.Is(context.Cause(ctx), ErrNoSuccessor) {
+				_, err = io.WriteString(c, "goodbye")
+				return []byte("lost"), errors.Join(ErrCarry, err)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	k, err := s.Carry("chat", serve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Serve(ln); err != nil {
+		t.Fatal(err)
+	}
+	done := running(t, s)
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	if err := k.Go(theirs, []byte("pipe")); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for _, client := range []struct {
+		net.Conn
+		want string
+	}{{c, "hello goodbye"}, {ours, "hello pipegoodbye"}} {
+		greeting := strings.TrimSuffix(client.want, "goodbye")
+		b := make([]byte, len(greeting))
+		if _, err := io.ReadFull(client, b); err != nil || string(b) != greeting {
+			t.Fatalf("%q, %v", b, err)
+		}
+		all.Go(func() {
+			rest, err := io.ReadAll(client)
+			if err != nil || string(rest) != "goodbye" {
+				t.Errorf("%q, %v", rest, err)
+			}
+		})
+	}
+	s.Stop()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+	if n := s.Counters().Closed; n != 2 {
+		t.Errorf("%d connections closed", n)
+	}
+	ours, theirs = net.Pipe()
+	defer ours.Close()
+	if err := k.Go(theirs, nil); !errors.Is(err, ErrDraining) {
+		t.Errorf("Go after the drain: %v", err)
+	}
+	if _, err := ours.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("Go did not close the connection: %v", err)
+	}
+}
+
+// TestStubbornConnFunc: one that does not mind the end of its context is cut.
+func TestStubbornConnFunc(t *testing.T) {
+	s := plain(t, Options{DrainTimeout: 10 * time.Millisecond})
+	entered := make(chan struct{})
+	k, err := s.Carry("stubborn", func(ctx context.Context, c net.Conn, _ []byte) ([]byte, error) {
+		close(entered)
+		for {
+			// It sets its own deadline each time, and so is woken each time.
+			c.SetReadDeadline(time.Now().Add(inTime))
+			if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil, err
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := running(t, s)
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	if err := k.Go(theirs, nil); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	s.Stop()
+	if err := result(t, done); !errors.Is(err, ErrCut) || !strings.Contains(err.Error(), `carrier "stubborn": 1 connections`) {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+// TestMaxConns: beyond the limit a connection waits until another has ended.
+func TestMaxConns(t *testing.T) {
+	s := plain(t, Options{MaxConns: 1})
+	ln := listening(t, s, "one")
+	k, err := s.Carry("one", func(ctx context.Context, c net.Conn, _ []byte) ([]byte, error) {
+		_, err := io.Copy(c, c)
+		return nil, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Serve(ln); err != nil {
+		t.Fatal(err)
+	}
+	done := running(t, s)
+	echo := func(c net.Conn) error {
+		if _, err := c.Write([]byte("x")); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(c, make([]byte, 1))
+		return err
+	}
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(inTime))
+		return c
+	}
+	first := dial()
+	if err := echo(first); err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	if err := k.Go(theirs, nil); err == nil || !strings.Contains(err.Error(), "more than 1") {
+		t.Errorf("Go beyond the limit: %v", err)
+	}
+	second := dial()
+	defer second.Close()
+	first.Close()
+	if err := echo(second); err != nil {
+		t.Error(err)
+	}
+	s.Stop()
+	if err := result(t, done); err != nil {
+		t.Error(err)
+	}
+}
