@@ -1,0 +1,159 @@
+package generation
+
+import "slices"
+
+// failed takes note of what speaks against g in its state, before that changes.
+func (m *Machine) failed(g *generation, reason string, status ExitStatus) {
+	m.log(g.Number, LogFailed, "%v failed while %v: %s", g, g.State, reason)
+	switch g.State {
+	case StateSpawning, StateStarting, StateReady:
+		m.blame(g, reason)
+		if m.alone() {
+			m.died(status)
+		}
+	case StateHandingOver:
+		m.blame(g, reason)
+		m.s.Undoing = g.Number
+		m.cancelTimers(m.incumbent().Number) // it goes on when g is over
+	case StateServing, StateResuming:
+		m.died(status)
+	case StateReleasing:
+		if m.s.Undoing != 0 {
+			m.died(status)
+		}
+	}
+}
+
+// died counts a death that left, or leaves, no generation fit to serve.
+func (m *Machine) died(status ExitStatus) {
+	m.s.Deaths++
+	m.s.LastDeath = status
+}
+
+// undo ends a candidate that failed, or is not wanted any more. If it was handing
+// over, the predecessor resumes when it is over.
+func (m *Machine) undo(g *generation, reason string) {
+	m.failed(g, reason, failure)
+	m.leave(g)
+}
+
+// leave tells g to end.
+func (m *Machine) leave(g *generation) {
+	if g.State == StateSpawning {
+		m.kill(g) // there may be nobody yet who takes a signal
+		return
+	}
+	m.drain(g)
+	m.do(SendStop{Gen: g.Number})
+}
+
+// drain waits for the end of g.
+func (m *Machine) drain(g *generation) {
+	timeout := m.o.DrainTimeout
+	if g.Number == m.s.Undoing {
+		timeout = min(timeout, m.o.HandoverTimeout) // its predecessor waits
+	}
+	m.enter(g, StateDraining)
+	m.startTimer(DrainTimer, g.Number, timeout)
+}
+
+// kill ends what there is of g.
+func (m *Machine) kill(g *generation) {
+	m.enter(g, StateKilling)
+	m.do(Kill{Gen: g.Number})
+	m.startTimer(KillTimer, g.Number, m.o.KillTimeout)
+}
+
+// over forgets g.
+func (m *Machine) over(g *generation, abandoned bool) {
+	m.cancelTimers(g.Number)
+	m.s.Generations = slices.DeleteFunc(m.s.Generations, func(o *generation) bool { return o == g })
+	m.route() // what it had not taken must not come back to it
+	m.do(Reclaim{Gen: g.Number}, Forget{Gen: g.Number, Abandoned: abandoned})
+	if m.s.Undoing == g.Number {
+		m.resume()
+	}
+}
+
+func (m *Machine) exited(g *generation, e Event) {
+	if g.Exited {
+		return
+	}
+	g.Spawned, g.Exited = true, true
+	status := e.(Exited).Status
+	if g.Final && m.s.Exit == (ExitStatus{}) {
+		m.s.Exit = status
+	}
+	if g.State < StateDraining {
+		m.failed(g, "its main process ended: "+status.String(), status)
+	}
+	switch {
+	case g.Emptied:
+		m.over(g, false)
+	case g.State != StateKilling:
+		m.kill(g) // what it left running
+	}
+}
+
+func (m *Machine) emptied(g *generation, _ Event) {
+	g.Emptied = true
+	if g.Exited {
+		m.over(g, false)
+	}
+}
+
+// stopping lets a generation leave that has decided so by itself. It does not
+// accept any more.
+func (m *Machine) stopping(g *generation, _ Event) {
+	m.failed(g, "it stopped by itself", failure)
+	m.drain(g)
+}
+
+// silent deals with a generation of which the watchdog ran out.
+func (m *Machine) silent(g *generation, _ Event) {
+	const reason = "its watchdog ran out"
+	switch {
+	case g.State < StateServing:
+		m.undo(g, reason)
+	case g.Silent:
+	case g.State == StateServing:
+		// It is not stopped before another is ready: it may still do some of its work.
+		m.failed(g, reason, failure)
+		g.Silent = true
+		m.cancelTimers(g.Number)
+	default:
+		g.Silent = true // a timer runs
+	}
+}
+
+// stop ends the service: because of an exit status and a reason, or as asked.
+func (m *Machine) stop(status ExitStatus, reason string) {
+	m.s.Phase = phaseStopping
+	m.s.Exit, m.s.GaveUp = status, reason
+	m.cancelTimers(0)
+	m.s.Due, m.s.Undoing = false, 0
+	m.tellReady()
+	m.do(TellStopping{})
+	why := "the service stops"
+	if reason != "" {
+		m.log(0, LogGaveUp, "%s", reason)
+		why = "the service gives up: " + reason
+	}
+	if r := m.s.Request; r != nil {
+		if r.Outcome == 0 {
+			r.Outcome, r.Reason = Undone, why
+		}
+		m.answer(Verdict{Outcome: r.Outcome, Gen: r.Gen, Reason: r.Reason})
+		m.s.Request = nil
+	}
+	for _, r := range m.s.Waiting {
+		m.refuse(why, r.Callers...)
+	}
+	m.s.Waiting = nil
+	for _, g := range m.s.Generations {
+		if g.State < StateDraining {
+			g.Final = g.State.accepting() && reason == ""
+			m.leave(g)
+		}
+	}
+}
