@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
+)
+
+// controlled is the supervisor as the control interface wants it.
+type controlled struct {
+	s *supervisor.Supervisor
+}
+
+var _ control.Supervisor = controlled{}
+
+func (c controlled) Reload(ctx context.Context, r control.ReloadRequest) (control.Verdict, error) {
+	result, err := c.s.Reload(ctx, supervisor.ReloadRequest{Hold: r.Hold, DryRun: r.DryRun, Program: r.Program})
+	if err == nil && result.Stopping && result.Outcome != generation.Done {
+		err = fmt.Errorf("%w: generation %d is undone", control.ErrStopping, result.Gen)
+	}
+	return verdict(control.ActionReload, result), stopping(err)
+}
+
+func (c controlled) Commit(ctx context.Context) (control.Verdict, error) {
+	result, err := c.s.Commit(ctx)
+	return held(control.ActionCommit, result, stopping(err))
+}
+
+func (c controlled) Abort(ctx context.Context) (control.Verdict, error) {
+	result, err := c.s.Abort(ctx)
+	return held(control.ActionAbort, result, stopping(err))
+}
+
+func (controlled) Reexec(context.Context) error { return errors.ErrUnsupported }
+
+// stopping is the error of a supervisor that takes no requests any more.
+func stopping(err error) error {
+	if errors.Is(err, supervisor.ErrEnded) {
+		return fmt.Errorf("%w: %w", control.ErrStopping, err)
+	}
+	return err
+}
+
+// held is the verdict on a commit or an abort: there is nothing else to refuse them
+// for than that no successor waits.
+func held(a control.Action, r supervisor.Result, err error) (control.Verdict, error) {
+	if err == nil && r.Outcome == generation.Refused {
+		err = fmt.Errorf("%w: %s", control.ErrNotHeld, r.Reason)
+	}
+	return verdict(a, r), err
+}
+
+func verdict(a control.Action, r supervisor.Result) control.Verdict {
+	v := control.Verdict{Action: a, Generation: r.Gen, Reason: r.Reason, Output: r.Output, Time: r.Time}
+	switch r.Outcome {
+	case generation.Done:
+		v.Outcome = control.Done
+	case generation.Held:
+		v.Outcome = control.Held
+	case generation.Undone:
+		v.Outcome = control.Undone
+	case generation.Refused:
+		v.Outcome = control.Refused
+	}
+	return v
+}
+
+func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, error) {
+	s, changed, err := c.s.Status()
+	if err != nil {
+		return control.Status{}, nil, stopping(err)
+	}
+	status := control.Status{
+		Situation: s.Situation.String(),
+		PID:       s.PID,
+		Version:   version,
+		Started:   s.Since,
+	}
+	for _, g := range s.Generations {
+		status.Generations = append(status.Generations, control.Generation{
+			Number:  g.Number,
+			State:   g.State.String(),
+			Program: g.Path,
+			PID:     g.PID,
+			Started: g.Began,
+			Status:  g.Text,
+			CPUUSec: uint64(max(g.CPUUsec, 0)),
+			Memory:  uint64(max(g.Memory, 0)),
+		})
+	}
+	if s.Last.Outcome != 0 {
+		v := verdict(control.ActionReload, s.Last)
+		status.LastVerdict = &v
+	}
+	return status, changed, nil
+}

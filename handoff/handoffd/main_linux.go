@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
+)
+
+// version is what --version says, and Status. The build sets it:
+// -ldflags "-X main.version=1.2.3".
+var version = "dev"
+
+// What handoffd exits with.
+const (
+	exitDone        = 0
+	exitUndone      = 1
+	exitUsage       = 2
+	exitUnavailable = 69 // EX_UNAVAILABLE of sysexits.h(3head)
+)
+
+func main() {
+	if err := supervisor.ExecStep(); err != nil {
+		fmt.Fprintln(os.Stderr, "handoffd:", err)
+		os.Exit(127)
+	}
+	os.Exit(execute(context.Background(), os.Args, os.Stdout, os.Stderr))
+}
+
+// An exitError ends handoffd with a status. What there was to say has been said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// A usageError is a mistake on the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// execute runs one command line, and returns what to exit with.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := newCommand(stdout, stderr).Run(ctx, args)
+	if err == nil {
+		return exitDone
+	}
+	if code, ok := errors.AsType[exitError](err); ok {
+		return int(code)
+	}
+	fmt.Fprintln(stderr, "handoffd:", err)
+	if undone, ok := errors.AsType[*control.UndoneError](err); ok {
+		for _, line := range undone.Output {
+			fmt.Fprintln(stderr, "  |", line)
+		}
+	}
+	switch _, usage := errors.AsType[*usageError](err); {
+	case usage:
+		return exitUsage
+	case errors.Is(err, control.ErrNoServer) || errors.Is(err, control.ErrGone) || errors.Is(err, control.ErrPermission):
+		return exitUnavailable
+	}
+	return exitUndone
+}
+
+func newCommand(stdout, stderr io.Writer) *cli.Command {
+	root := &cli.Command{
+		Name:                  "handoffd",
+		Usage:                 "keep a service answering while its program is replaced",
+		Version:               version,
+		EnableShellCompletion: true,
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // execute does it
+		OnUsageError:          misused,
+		Action: func(_ context.Context, c *cli.Command) error {
+			if name := c.Args().First(); name != "" {
+				return usagef("there is no command %q; handoffd --help lists them", name)
+			}
+			cli.ShowRootCommandHelp(c)
+			return exitError(exitUsage)
+		},
+		Commands: []*cli.Command{
+			runCommand(),
+			reloadCommand(),
+			commitCommand(),
+			abortCommand(),
+			statusCommand(),
+		},
+	}
+	for _, c := range root.Commands {
+		c.OnUsageError = misused
+	}
+	return root
+}
+
+func misused(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/control"
+)
+
+func reloadCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "reload",
+		Usage:     "start the program anew beside the old one, and hand over",
+		ArgsUsage: "[PROGRAM]",
+		Description: "Returns when the new generation serves (exit status 0) or was undone (1); then the\n" +
+			"old one serves as before. With PROGRAM, that is started from now on. Ends with 0 where\n" +
+			"the service stops meanwhile, and on SIGTERM, which systemd then sends.",
+		Flags: []cli.Flag{
+			controlFlag(),
+			&cli.BoolFlag{Name: "hold", Usage: "return once both accept, and wait for commit or abort"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "only see whether the new generation gets ready"},
+		},
+		Action: reload,
+	}
+}
+
+// errTerminated is the cause of a wait that SIGTERM has ended.
+var errTerminated = errors.New("terminated")
+
+func reload(ctx context.Context, c *cli.Command) error {
+	r := control.ReloadRequest{Hold: c.Bool("hold"), DryRun: c.Bool("dry-run")}
+	if r.Hold && r.DryRun {
+		return usagef("reload: --hold and --dry-run exclude each other")
+	}
+	if c.NArg() > 1 {
+		return usagef("reload: unexpected argument %q", c.Args().Get(1))
+	}
+	if name := c.Args().First(); name != "" {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			path, err = filepath.Abs(path)
+		}
+		if err != nil {
+			return usagef("reload: %w", err)
+		}
+		r.Program = path
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		<-signals
+		cancel(errTerminated)
+	}()
+	return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Reload(ctx, r) })
+}
+
+func commitCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "commit",
+		Usage: "have a held generation take over, and the old one drain",
+		Flags: []cli.Flag{controlFlag()},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Commit(ctx) })
+		},
+	}
+}
+
+func abortCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "abort",
+		Usage: "undo a held generation, and keep the old one",
+		Flags: []cli.Flag{controlFlag()},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Abort(ctx) })
+		},
+	}
+}
+
+// ask asks the handoffd that c is for, and says what became of it.
+func ask(ctx context.Context, c *cli.Command, f func(*control.Client) (control.Verdict, error)) error {
+	client, err := dial(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	v, err := f(client)
+	if err != nil {
+		if context.Cause(ctx) == errTerminated || c.Name == "reload" && errors.Is(err, control.ErrStopping) {
+			// A failing ExecReload= would make the service fail that was only stopped.
+			fmt.Fprintln(c.Root().Writer, "the wait has ended:", err)
+			return nil
+		}
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	text := fmt.Sprintf("generation %d: %s", v.Generation, v.Outcome)
+	if v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	fmt.Fprintln(c.Root().Writer, text)
+	return nil
+}

@@ -1,0 +1,176 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// above is the service manager above. What it is told goes through one goroutine,
+// in order, so that a manager that does not read delays no generation.
+type above struct {
+	n      *notify.Notifier // nil: there is none
+	queue  chan func()
+	failed func(error)
+	over   chan struct{}
+}
+
+func newAbove(n *notify.Notifier, failed func(error)) *above {
+	a := &above{n: n, queue: make(chan func(), 256), failed: failed, over: make(chan struct{})}
+	go func() {
+		defer close(a.over)
+		for f := range a.queue {
+			f()
+		}
+	}()
+	return a
+}
+
+// then calls f once everything before was sent.
+func (a *above) then(f func()) { a.queue <- f }
+
+// tell has f tell the manager something.
+func (a *above) tell(f func(ctx context.Context, n *notify.Notifier) error) {
+	a.queue <- func() {
+		if err := f(context.Background(), a.n); err != nil {
+			a.failed(err)
+		}
+	}
+}
+
+func (a *above) send(fields ...notify.Field) {
+	a.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Send(ctx, fields...) })
+}
+
+func (a *above) status(text string) {
+	a.tell(func(_ context.Context, n *notify.Notifier) error { return n.Status(clip(text)) })
+}
+
+// clip makes text fit for STATUS=.
+func clip(text string) string {
+	const most = 1000
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
+}
+
+// keep has the manager keep what a generation stored, in addition to this process.
+func (a *above) keep(e *entry) {
+	// A duplicate, since e may be closed before its turn comes.
+	f, err := duplicate(e.file)
+	if err != nil {
+		a.failed(err)
+		return
+	}
+	name := e.above
+	a.tell(func(ctx context.Context, n *notify.Notifier) error {
+		defer f.Close()
+		return n.StoreUnpolled(ctx, name, f)
+	})
+}
+
+func (a *above) drop(name string) {
+	a.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Remove(ctx, name) })
+}
+
+// close waits, for a limited time, until the manager has processed all that it was
+// told.
+func (a *above) close() error {
+	close(a.queue)
+	select {
+	case <-a.over:
+	case <-time.After(10 * time.Second):
+		return errors.New("the manager does not read what it is told")
+	}
+	return errors.Join(a.n.Barrier(context.Background()), a.n.Close())
+}
+
+// duplicate gives another descriptor for the same file. Its mode is not changed.
+func duplicate(file *os.File) (*os.File, error) {
+	fd, err := -1, error(nil)
+	withFD(file, func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil || fd < 0 {
+		return nil, fmt.Errorf("duplicate %s: %w", file.Name(), errors.Join(err, os.ErrInvalid))
+	}
+	return os.NewFile(uintptr(fd), file.Name()), nil
+}
+
+// A memory outlives this process in the manager's store: the number of the last
+// generation, and of the last name that was used there. A removal that comes late
+// must not meet a new entry of the same name.
+type memory struct {
+	file *os.File
+	last [2]uint64
+}
+
+const (
+	lastGeneration = iota
+	lastName
+)
+
+// recall opens the memory that was inherited as f, or makes a new one where f is
+// nil.
+func recall(f *os.File) (*memory, error) {
+	m := &memory{file: f}
+	if f == nil {
+		fd, err := unix.MemfdCreate("handoffd", unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, os.NewSyscallError("memfd_create", err)
+		}
+		m.file = os.NewFile(uintptr(fd), aboveState)
+		return m, m.write()
+	}
+	var b [16]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", aboveState, err)
+	}
+	for i := range m.last {
+		m.last[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	return m, nil
+}
+
+func (m *memory) write() error {
+	var b []byte
+	for _, n := range m.last {
+		b = binary.LittleEndian.AppendUint64(b, n)
+	}
+	_, err := m.file.WriteAt(b, 0)
+	return err
+}
+
+// name returns a name for the manager's store that was never used, or "" where the
+// generation's name is too long for that.
+func (m *memory) name(of string) (string, error) {
+	m.last[lastName]++
+	if err := m.write(); err != nil {
+		return "", err
+	}
+	name := abovePrefix + strconv.FormatUint(m.last[lastName], 10) + "." + of
+	if !activation.ValidName(name) {
+		return "", fmt.Errorf("%q is too long a name to outlive this process", of)
+	}
+	return name, nil
+}
+
+// ownName returns the generation's name of what the manager keeps for us.
+func ownName(above string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(above, abovePrefix)
+	if !ok {
+		return "", false
+	}
+	_, name, ok = strings.Cut(rest, ".")
+	return name, ok
+}

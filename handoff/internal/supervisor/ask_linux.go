@@ -1,0 +1,163 @@
+package supervisor
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+)
+
+// A Result is what became of something that was asked for.
+type Result struct {
+	generation.Verdict
+	Output   []string // the last lines of a generation that was undone
+	Time     time.Time
+	Stopping bool // it is what it is because the service stops
+}
+
+// An Exit is how the service ended.
+type Exit struct {
+	Status generation.ExitStatus // of the generation to which the end is due
+	Reason string                // why it was given up; "": a stop was asked
+	stop   syscall.Signal
+}
+
+// Code is the status to exit with: that of the generation, 128 and the number
+// where a signal ended it. A generation that the stop signal ended, as asked, has
+// ended well, as with systemd.
+func (e Exit) Code() int {
+	switch sig := syscall.Signal(e.Status.Signal); {
+	case sig == 0:
+		return e.Status.Code
+	case e.Reason == "" && (sig == e.stop || sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGHUP || sig == syscall.SIGPIPE):
+		return 0
+	}
+	return 128 + e.Status.Signal
+}
+
+// A ReloadRequest says what to reload.
+type ReloadRequest struct {
+	Hold    bool   // let both generations accept until Commit or Abort
+	DryRun  bool   // undo the successor when it is ready
+	Program string // in place of the configured one; "" is that
+}
+
+// Reload starts a successor and returns when it serves, is held, or was undone. It
+// goes on if ctx ends first. The program is looked up in PATH.
+func (s *Supervisor) Reload(ctx context.Context, r ReloadRequest) (Result, error) {
+	return s.ask(ctx, func(caller uint64) generation.Event {
+		return generation.Reload{Caller: caller, Hold: r.Hold, DryRun: r.DryRun, Program: r.Program}
+	})
+}
+
+// Commit makes a held successor the service.
+func (s *Supervisor) Commit(ctx context.Context) (Result, error) {
+	return s.ask(ctx, func(caller uint64) generation.Event { return generation.Commit{Caller: caller} })
+}
+
+// Abort undoes a successor that is not committed.
+func (s *Supervisor) Abort(ctx context.Context) (Result, error) {
+	return s.ask(ctx, func(caller uint64) generation.Event { return generation.Abort{Caller: caller} })
+}
+
+// Stop asks for the end of the service, and does not wait for it.
+func (s *Supervisor) Stop() {
+	go s.post(func() { s.feed(generation.Stop{}) })
+}
+
+// Hangup reloads on behalf of nobody: SIGHUP.
+func (s *Supervisor) Hangup() {
+	go s.post(func() { s.feed(generation.Reload{}) })
+}
+
+func (s *Supervisor) ask(ctx context.Context, event func(caller uint64) generation.Event) (Result, error) {
+	reply := make(chan Result, 1)
+	var caller uint64
+	if !s.post(func() {
+		s.caller++
+		caller = s.caller
+		s.callers[caller] = reply
+		s.feed(event(caller))
+	}) {
+		return Result{}, ErrEnded
+	}
+	select {
+	case r := <-reply:
+		return r, nil
+	case <-ctx.Done():
+		s.post(func() { delete(s.callers, caller) })
+		return Result{}, context.Cause(ctx)
+	case <-s.ended:
+		// The answer may be on its way, behind what the manager is told.
+		select {
+		case r := <-reply:
+			return r, nil
+		case <-time.After(time.Second):
+			return Result{}, ErrEnded
+		}
+	}
+}
+
+// A Status is the service as it stands.
+type Status struct {
+	Situation   generation.Situation
+	PID         int
+	Generations []GenerationStatus // oldest first
+	Since       time.Time
+	Last        Result // on the last reload; Outcome is 0 if there was none
+	Note        string // what is not as it could be; "" is nothing
+	Stored      int    // descriptors in the store
+	StoreLimit  int
+}
+
+// A GenerationStatus is one generation as it stands.
+type GenerationStatus struct {
+	generation.Info
+	PID     int // of its main process; 0: none
+	Path    string
+	Began   time.Time
+	Text    string // its own STATUS=
+	Stored  int    // descriptors that it has stored
+	Memory  int64  // bytes; -1: not accounted for
+	CPUUsec int64  // -1: not accounted for
+}
+
+// Status returns the service as it stands, and a channel that is closed when that
+// has changed.
+func (s *Supervisor) Status() (status Status, changed <-chan struct{}, err error) {
+	done := make(chan struct{})
+	if !s.post(func() { status, changed = s.status(), s.changed; close(done) }) {
+		return Status{}, nil, ErrEnded
+	}
+	<-done
+	return status, changed, nil
+}
+
+func (s *Supervisor) status() Status {
+	status := Status{
+		Situation:  s.machine.Situation(),
+		PID:        os.Getpid(),
+		Since:      s.since,
+		Last:       s.verdict,
+		Note:       s.note,
+		Stored:     len(s.store.entries),
+		StoreLimit: s.store.limit,
+	}
+	for _, info := range s.machine.Generations() {
+		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
+		if p := s.processes[info.Number]; p != nil {
+			g.Path, g.Began, g.Text = p.program, p.began, p.text
+			g.Stored = s.store.count(info.Number)
+			if p.main != nil {
+				g.PID = p.pid
+			}
+			if p.cgroup != nil {
+				g.Memory, g.CPUUsec = p.cgroup.usage()
+			}
+		}
+		status.Generations = append(status.Generations, g)
+	}
+	return status
+}

@@ -1,0 +1,27 @@
+// Package supervisor runs a program as generations: it carries out what package
+// generation decides, and tells it what happens.
+//
+// To the program it is the service manager: it passes descriptors
+// (sd_listen_fds(3)), hears notifications (sd_notify(3)) on a socket of each
+// generation's own, and keeps what generations store. To the service manager
+// above it is a service.
+//
+//	s, err := supervisor.New(supervisor.Options{Program: []string{"/usr/bin/app"}})
+//	if err != nil {
+//		return err
+//	}
+//	end, err := s.Run(ctx) // until a stop was asked, or nothing is left to do
+//	os.Exit(end.Code())
+//
+// The program's main calls ExecStep first: a generation is this very program
+// until it has joined its cgroup.
+//
+// One goroutine, that of Run, owns all state. All others send it functions to
+// call, and do what may take long: starting processes, waiting for them, reading
+// sockets, telling the manager.
+//
+// A generation has a cgroup of its own below that of the service where the
+// manager delegates it (Delegate=yes of systemd.resource-control(5)), and
+// otherwise a process group; Status says which. Orphans come to this process,
+// which is a subreaper, and end with their generation.
+package supervisor

@@ -1,0 +1,149 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// do carries out an effect.
+func (s *Supervisor) do(e generation.Effect) {
+	switch e := e.(type) {
+	case generation.Spawn:
+		s.spawn(e)
+	case generation.SendStop:
+		if p := s.processes[e.Gen]; p != nil {
+			s.logOf(p.signal(s.o.StopSignal), e.Gen, "the stop signal could not be sent")
+		}
+	case generation.Kill:
+		if p := s.processes[e.Gen]; p != nil {
+			s.logOf(p.kill(), e.Gen, "the generation could not be killed")
+			s.checkEmptied(p)
+		}
+	case generation.Forget:
+		if p := s.processes[e.Gen]; p != nil {
+			s.last = lastWords{p.number, p.out.lines()}
+			s.forget(p)
+		}
+	case generation.Deliver:
+		s.deliver(e.To)
+	case generation.Reclaim:
+		s.store.reclaim(e.Gen)
+		s.route()
+	case generation.Own:
+		s.own(e.Gen)
+	case generation.StartTimer:
+		s.startTimer(e)
+	case generation.ExtendTimer:
+		s.extendTimer(e)
+	case generation.CancelTimer:
+		if t := s.timers[e.Timer]; t != nil {
+			t.t.Stop()
+			delete(s.timers, e.Timer)
+		}
+	case generation.TellReady:
+		s.above.send(notify.Ready())
+	case generation.TellReloading:
+		s.above.send(notify.Reloading())
+	case generation.TellStopping:
+		s.above.send(notify.Stopping())
+	case generation.TellStatus:
+		s.tellStatus(e.Text)
+	case generation.Answer:
+		s.answer(e)
+	case generation.Log:
+		s.logEffect(e)
+	case generation.Exit:
+		s.exit = &e
+	default:
+		// Release, AwaitTaken and Resume are for generations that were said to be
+		// Resumable, and no generation has a way to say so.
+		s.log.Error("an effect that nobody asked for", "effect", e.String())
+	}
+}
+
+func (s *Supervisor) startTimer(e generation.StartTimer) {
+	fire := func() {
+		s.post(func() {
+			if _, ok := s.timers[e.Timer]; ok {
+				delete(s.timers, e.Timer)
+				s.feed(generation.TimerFired{Timer: e.Timer})
+			}
+		})
+	}
+	s.timers[e.Timer] = &timer{time.AfterFunc(e.After, fire), time.Now().Add(e.After)}
+}
+
+func (s *Supervisor) extendTimer(e generation.ExtendTimer) {
+	t := s.timers[e.Timer]
+	if t == nil {
+		return
+	}
+	if at := time.Now().Add(e.By); at.After(t.at) {
+		t.t.Reset(e.By)
+		t.at = at
+	}
+}
+
+func (s *Supervisor) tellStatus(text string) {
+	if s.note != "" {
+		text = fmt.Sprintf("%s (%s)", text, s.note)
+	}
+	s.above.status(text)
+}
+
+// answer gives a caller the verdict, after the manager was told that the reload is
+// over.
+func (s *Supervisor) answer(e generation.Answer) {
+	reply := s.callers[e.Caller]
+	if reply == nil {
+		return // it does not wait any more
+	}
+	delete(s.callers, e.Caller)
+	r := s.result(e.Verdict)
+	s.above.then(func() { reply <- r })
+}
+
+// result adds to a verdict what the generation had to say for itself.
+func (s *Supervisor) result(v generation.Verdict) Result {
+	r := Result{Verdict: v, Time: time.Now(), Stopping: s.machine.Situation() == generation.ServiceStopping}
+	if v.Outcome == generation.Undone {
+		r.Output = s.output(v.Gen)
+	}
+	return r
+}
+
+// output returns the last lines of a generation.
+func (s *Supervisor) output(gen uint64) []string {
+	if p := s.processes[gen]; p != nil {
+		return p.out.lines()
+	}
+	if s.last.gen == gen {
+		return s.last.lines
+	}
+	return nil
+}
+
+func (s *Supervisor) logEffect(e generation.Log) {
+	if e.Event == generation.LogReload {
+		s.verdict = s.result(s.machine.LastVerdict())
+	}
+	level := slog.LevelInfo
+	switch e.Event {
+	case generation.LogFailed, generation.LogRoom:
+		level = slog.LevelWarn
+	case generation.LogAbandoned, generation.LogGaveUp:
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, e.Text, "generation", e.Gen, "handoff_event", string(e.Event))
+}
+
+func (s *Supervisor) logOf(err error, gen uint64, text string) {
+	if err != nil {
+		s.log.Warn(text, "generation", gen, "error", err)
+	}
+}

@@ -1,0 +1,128 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// hear passes on what p says, one message at a time, until its socket is closed.
+func (s *Supervisor) hear(p *process) {
+	for {
+		n, err := p.receiver.Receive(context.Background())
+		switch {
+		case errors.Is(err, notify.ErrRefused):
+			s.log.Debug("notification refused", "generation", p.number, "error", err)
+			continue
+		case err != nil:
+			return
+		}
+		heard := make(chan struct{})
+		if !s.post(func() { s.notified(p, n); close(heard) }) {
+			n.Close()
+			return
+		}
+		<-heard // a flood waits in the socket
+	}
+}
+
+// notified does what the service manager does, sd_notify(3).
+func (s *Supervisor) notified(p *process, n *notify.Notification) {
+	defer n.Close()
+	if n.Barrier() {
+		return // Close answers it
+	}
+	if s.o.NotifyAccess == NotifyMain && n.PID != p.pid {
+		s.log.Debug("notification ignored: not of the main process", "generation", p.number, "pid", n.PID)
+		return
+	}
+	m := n.Message
+	if text, ok := m.Get("MAINPID"); ok {
+		s.mainPID(p, text)
+	}
+	if text, ok := m.Get("STATUS"); ok {
+		p.text = clip(text)
+		s.change()
+	}
+	if text, ok := m.Get("EXTEND_TIMEOUT_USEC"); ok {
+		if by, err := notify.ParseUsec(text); err == nil {
+			s.feed(generation.Extend{Gen: p.number, By: by})
+		}
+	}
+	s.notifiedWatchdog(p, m)
+	switch {
+	case m.Has("FDSTOREREMOVE", "1"):
+		s.discard(s.store.remove(p.number, m.FDName(), p.committed))
+	case m.Has("FDSTORE", "1"):
+		s.keep(p, n)
+	}
+	if m.Has("STOPPING", "1") {
+		p.stopTimer()
+		s.feed(generation.Stopping{Gen: p.number})
+	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {
+		p.ready = true
+		p.watchdog = s.o.Watchdog
+		s.guard(p)
+		s.feed(generation.Ready{Gen: p.number})
+	}
+}
+
+// mainPID makes another process of the generation its main one: of a program that
+// forks.
+func (s *Supervisor) mainPID(p *process, text string) {
+	pid, err := strconv.Atoi(text)
+	if err != nil || pid < 2 || pid == p.pid || p.exited || !p.holds(pid) {
+		return
+	}
+	main, err := os.FindProcess(pid)
+	if err != nil {
+		return
+	}
+	p.main.Release()
+	p.main, p.pid = main, pid
+}
+
+func (s *Supervisor) notifiedWatchdog(p *process, m notify.Message) {
+	if text, ok := m.Get("WATCHDOG_USEC"); ok && p.watchdog > 0 {
+		if d, err := notify.ParseUsec(text); err == nil && d > 0 {
+			p.watchdog = d
+			s.guard(p)
+		}
+	}
+	switch {
+	case m.Has("WATCHDOG", "trigger"):
+		s.feed(generation.Silent{Gen: p.number})
+	case m.Has("WATCHDOG", "1"):
+		s.guard(p)
+	}
+}
+
+// guard has p replaced if it is silent from now on.
+func (s *Supervisor) guard(p *process) {
+	if p.watchdog <= 0 || p.exited {
+		return
+	}
+	p.heard = time.Now()
+	if p.timer != nil {
+		return // it looks at heard when it fires
+	}
+	var fire func()
+	arm := func(d time.Duration) { p.timer = time.AfterFunc(d, func() { s.post(fire) }) }
+	fire = func() {
+		if p.timer == nil {
+			return // stopped meanwhile
+		}
+		if left := time.Until(p.heard.Add(p.watchdog)); left > 0 {
+			arm(left)
+			return
+		}
+		p.timer = nil
+		s.feed(generation.Silent{Gen: p.number})
+	}
+	arm(p.watchdog)
+}

@@ -1,0 +1,114 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// deliverTimeout bounds a message to a generation. There is room for hundreds of
+// them, more than the store ever holds.
+const deliverTimeout = 100 * time.Millisecond
+
+// deliver has what is stored go to a generation from now on.
+func (s *Supervisor) deliver(to uint64) {
+	s.store.target = to
+	if p := s.processes[to]; p != nil {
+		p.committed = true
+		s.discard(s.store.committed(to))
+	}
+	s.route()
+}
+
+// route delivers what is due.
+func (s *Supervisor) route() {
+	p := s.processes[s.store.target]
+	if p == nil || p.deliverer == nil {
+		return
+	}
+	for _, e := range s.store.due() {
+		ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
+		id, err := p.deliverer.Deliver(ctx, e.name, e.file)
+		cancel()
+		if err != nil {
+			s.logOf(err, p.number, "what is stored could not be delivered, and waits for the next generation")
+			return
+		}
+		e.holders[p.number] = id
+	}
+}
+
+func (s *Supervisor) own(gen uint64) {
+	p := s.processes[gen]
+	if p == nil || p.deliverer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
+	defer cancel()
+	s.logOf(p.deliverer.Owned(ctx), gen, "the generation could not be told that no other holds anything")
+}
+
+// acknowledge listens to what p has taken, until it ends.
+func (s *Supervisor) acknowledge(p *process) {
+	for {
+		id, err := p.deliverer.Next(context.Background())
+		if err != nil {
+			return // it has gone, or is no peer of HANDOFF_SOCKET: what it was given waits
+		}
+		if !s.post(func() { s.discard(s.store.acknowledged(p.number, id)) }) {
+			return
+		}
+	}
+}
+
+// keep stores what p sent, and has the manager keep it too.
+func (s *Supervisor) keep(p *process, n *notify.Notification) {
+	name := n.Message.FDName()
+	for _, f := range n.Take() {
+		e := newEntry(name, f, p.number)
+		if s.lastsNot() || !s.store.add(e) {
+			f.Close()
+			s.log.Debug("not stored", "generation", p.number, "name", name)
+			continue
+		}
+		above, err := s.memory.name(name)
+		if err != nil {
+			s.logOf(err, p.number, "the manager does not keep what was stored")
+			continue
+		}
+		e.above = above
+		s.above.keep(e)
+	}
+	s.route()
+}
+
+// lastsNot reports whether nothing that is stored now would find a generation that
+// takes it. A program that is told so at once, by the closed descriptor, finishes
+// what it would have left.
+func (s *Supervisor) lastsNot() bool {
+	limit, known := s.above.n.StoreLimit()
+	full := !s.above.n.Managed() || known && len(s.store.entries)+1 >= limit
+	return full && s.machine.Situation() == generation.ServiceStopping
+}
+
+// discard lets go of entries that were taken out of the store.
+func (s *Supervisor) discard(entries []*entry) {
+	for _, e := range entries {
+		e.file.Close()
+		if e.above != "" {
+			s.above.drop(e.above)
+		}
+	}
+}
+
+// remember notes the number of a generation, so that no later one gets it.
+func (s *Supervisor) remember(gen uint64) error {
+	s.memory.last[lastGeneration] = gen
+	if err := s.memory.write(); err != nil {
+		return fmt.Errorf("note the generation's number: %w", err)
+	}
+	return nil
+}

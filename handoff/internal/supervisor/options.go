@@ -1,0 +1,117 @@
+package supervisor
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+)
+
+// DefaultStore is how many descriptors generations may store where neither the
+// manager nor Options say so.
+const DefaultStore = 64
+
+// Options say what to run, and how. Program must be given; every other field
+// works as it is.
+type Options struct {
+	// Program is the program and its arguments. The first is looked up in PATH at
+	// each start, as is what a symbolic link leads to.
+	Program []string
+	// EnvironmentFile is read at each start: see ReadEnvironment. "" is none.
+	EnvironmentFile string
+	// Listen are sockets to bind where the manager passed none.
+	Listen []Address
+	// NoSockets says that the program needs none passed. Without it, and with
+	// neither passed sockets nor Listen, New fails: a program that binds its own
+	// beside those of its socket unit would hide a mistake in the units.
+	NoSockets bool
+	// Ready says when a generation is able to serve.
+	Ready Ready
+	// NotifyAccess says whose notifications are heard.
+	NotifyAccess NotifyAccess
+	// StopSignal ends a generation; SIGTERM.
+	StopSignal syscall.Signal
+	// Watchdog is the longest silence of a generation; 0 is that which the manager
+	// takes from this process, and none where it asks for no signs of life.
+	Watchdog time.Duration
+	// Store is how many descriptors generations may store; 0 is what the manager
+	// takes ($FDSTORE) less the one that is this package's own, or DefaultStore
+	// where it does not say (before systemd v254), or takes none.
+	Store int
+	// RuntimeDir is where sockets are made, and is there. "" is the first of
+	// $RUNTIME_DIRECTORY, else a temporary folder.
+	RuntimeDir string
+	// Generations are the time limits and caps.
+	Generations generation.Options
+	// Log gets what a person wants to find in the journal; nil is nothing.
+	Log *slog.Logger
+}
+
+// A NotifyAccess says which processes of a generation are heard, as NotifyAccess=
+// of systemd.service(5).
+type NotifyAccess int
+
+const (
+	NotifyMain NotifyAccess = iota // its main process
+	NotifyAll                      // all of them
+)
+
+// ParseNotifyAccess reads main or all.
+func ParseNotifyAccess(s string) (NotifyAccess, error) {
+	switch s {
+	case "main":
+		return NotifyMain, nil
+	case "all":
+		return NotifyAll, nil
+	}
+	return 0, fmt.Errorf("%q: want main or all", s)
+}
+
+// Ready says what makes a generation ready. The zero value is READY=1.
+type Ready struct {
+	mode  readyMode
+	after time.Duration
+}
+
+type readyMode int
+
+const (
+	readyNotify readyMode = iota
+	readyExec
+	readyAlive
+)
+
+// ParseReady reads notify (READY=1 of sd_notify(3)), exec (once it was executed)
+// or alive:DURATION (when it has lived so long).
+func ParseReady(s string) (Ready, error) {
+	if s == "notify" {
+		return Ready{}, nil
+	}
+	if s == "exec" {
+		return Ready{mode: readyExec}, nil
+	}
+	if text, ok := strings.CutPrefix(s, "alive:"); ok {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return Ready{}, fmt.Errorf("%q: %w", s, err)
+		}
+		if d <= 0 {
+			return Ready{}, fmt.Errorf("%q: want a duration above 0", s)
+		}
+		return Ready{mode: readyAlive, after: d}, nil
+	}
+	return Ready{}, fmt.Errorf("%q: want notify, exec or alive:DURATION", s)
+}
+
+func (r Ready) String() string {
+	switch r.mode {
+	case readyExec:
+		return "exec"
+	case readyAlive:
+		return "alive:" + r.after.String()
+	}
+	return "notify"
+}

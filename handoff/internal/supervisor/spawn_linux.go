@@ -1,0 +1,174 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// defaultStopSignal is what a program expects of systemd.
+const defaultStopSignal = syscall.SIGTERM
+
+// spawn starts a generation. What may take long is done apart; Spawned or
+// SpawnFailed comes of it.
+func (s *Supervisor) spawn(e generation.Spawn) {
+	p := &process{number: e.Gen, watch: -1, began: time.Now()}
+	s.processes[e.Gen] = p
+	start, err := s.prepare(p, e)
+	if err != nil {
+		s.feed(generation.SpawnFailed{Gen: e.Gen, Reason: err.Error()})
+		return
+	}
+	go func() {
+		// Run's goroutine hears of the start before it can hear of the end.
+		err := s.children.start(func() error {
+			err := start()
+			if err == nil {
+				s.post(func() { s.started(p) })
+			}
+			return err
+		})
+		if err != nil {
+			s.post(func() { s.feed(generation.SpawnFailed{Gen: e.Gen, Reason: err.Error()}) })
+		}
+	}()
+}
+
+// prepare makes all that a generation needs, and returns what starts it.
+func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error, err error) {
+	if err := s.remember(e.Gen); err != nil {
+		return nil, err
+	}
+	var mine []*os.File // to be closed once the child has its own
+	closeMine := func() {
+		for _, f := range mine {
+			f.Close()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeMine()
+		}
+	}()
+	var stderr *os.File
+	if p.out, stderr, err = newOutput(os.Stderr); err != nil {
+		return nil, err
+	}
+	mine = append(mine, stderr)
+	if p.receiver, err = notify.Listen(filepath.Join(s.runtime, fmt.Sprintf("notify-%d", e.Gen))); err != nil {
+		return nil, err
+	}
+	var child *os.File
+	if p.deliverer, child, err = parcel.NewDeliverer(); err != nil {
+		return nil, err
+	}
+	mine = append(mine, child)
+
+	var files []activation.NamedFile
+	for _, f := range append(s.sockets[:len(s.sockets):len(s.sockets)], s.store.inherit(e.Gen, e.Inherit)...) {
+		// An entry may be dropped before the child has been made.
+		d, err := duplicate(f.File)
+		if err != nil {
+			return nil, err
+		}
+		mine = append(mine, d)
+		files = append(files, activation.NamedFile{Name: f.Name, File: d})
+	}
+	cmd, err := s.command(p, e.Program)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stderr = stderr
+	cmd.ExtraFiles = []*os.File{child}
+	cmd.Env = append(cmd.Env, "HANDOFF_SOCKET="+strconv.Itoa(3+len(files)))
+	if err := s.group(p, cmd); err != nil {
+		return nil, err
+	}
+	p.cmd = cmd
+	return func() error {
+		defer closeMine()
+		return activation.Start(context.Background(), cmd, files...)
+	}, nil
+}
+
+// command looks the program up, and says what it finds in its environment.
+func (s *Supervisor) command(p *process, program string) (*exec.Cmd, error) {
+	if program == "" {
+		program = s.o.Program[0]
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return nil, err
+	}
+	p.program = path
+	env := s.environ[:len(s.environ):len(s.environ)]
+	if s.o.EnvironmentFile != "" {
+		more, err := ReadEnvironment(s.o.EnvironmentFile)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, more...)
+	}
+	env = append(env,
+		"NOTIFY_SOCKET="+p.receiver.Addr(),
+		"FDSTORE="+strconv.Itoa(s.store.limit),
+		"HANDOFF_GENERATION="+strconv.FormatUint(p.number, 10))
+	if s.o.Watchdog > 0 && s.o.Ready.mode == readyNotify {
+		env = append(env, "WATCHDOG_USEC="+strconv.FormatInt(s.o.Watchdog.Microseconds(), 10), "WATCHDOG_PID=")
+	}
+	cmd := exec.Command(path, s.o.Program[1:]...)
+	cmd.Args[0] = program
+	cmd.Stdout = os.Stdout
+	cmd.Env = env
+	return cmd, nil
+}
+
+// group keeps the generation's processes together. All have a process group, so
+// that a key at the terminal ends none of them behind this process's back.
+func (s *Supervisor) group(p *process, cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.cgroups == nil {
+		return nil
+	}
+	g, err := s.cgroups.create(p.number)
+	if err != nil {
+		return err
+	}
+	p.cgroup = g
+	if p.watch, err = s.watch.add(g); err != nil {
+		return err
+	}
+	cmd.Env = append(cmd.Env, envCgroup+"="+g.dir)
+	return nil
+}
+
+// started goes on with a generation whose program runs.
+func (s *Supervisor) started(p *process) {
+	p.main, p.pid, p.pgid = p.cmd.Process, p.cmd.Process.Pid, p.cmd.Process.Pid
+	p.cmd = nil
+	go s.hear(p)
+	go s.acknowledge(p)
+	s.feed(generation.Spawned{Gen: p.number})
+	switch s.o.Ready.mode {
+	case readyExec:
+		s.feed(generation.Ready{Gen: p.number})
+	case readyAlive:
+		p.timer = time.AfterFunc(s.o.Ready.after, func() {
+			s.post(func() {
+				if !p.exited {
+					s.feed(generation.Ready{Gen: p.number})
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,43 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/holdfast-go/holdfast/activation"
+)
+
+// envCgroup tells the step which cgroup it is to join.
+const envCgroup = "HANDOFFD_CGROUP"
+
+// ExecStep is to be called first in main: see activation.ExecStep. In a process
+// that is to become a generation it does not return but with an error.
+func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID) }
+
+// joinCgroup moves this process into the generation's cgroup. clone(2) could do it
+// at once, but not where RestrictNamespaces= of systemd.exec(5) filters clone3.
+func joinCgroup() error {
+	dir, ok := os.LookupEnv(envCgroup)
+	if !ok {
+		return nil
+	}
+	os.Unsetenv(envCgroup)
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+		return fmt.Errorf("join the cgroup: %w", err)
+	}
+	return nil
+}
+
+// tellPID sets the variables that hold the process's own number, as far as they
+// are there.
+func tellPID() error {
+	pid := strconv.Itoa(os.Getpid())
+	for _, name := range []string{"WATCHDOG_PID", "SYSTEMD_EXEC_PID"} {
+		if _, ok := os.LookupEnv(name); ok {
+			os.Setenv(name, pid)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package supervisor
+
+import (
+	"net"
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/units/leaktest"
+)
+
+// pair returns one end of a socket pair, as a parcel or a connection is.
+func pair(t *testing.T) *os.File {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fds[1])
+	return file(t, fds[0])
+}
+
+func memfd(t *testing.T) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file(t, fd)
+}
+
+func listener(t *testing.T) *os.File {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func file(t *testing.T, fd int) *os.File {
+	f := os.NewFile(uintptr(fd), "test")
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func newStore(limit int) *store {
+	return &store{limit: limit, drops: make(map[uint64][]string)}
+}
+
+// names lists what a function of the store returned.
+func names(list []*entry) []string {
+	var names []string
+	for _, e := range list {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+func expect(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// inherited names what a generation gets at its start.
+func inherited(st *store, gen uint64, all bool) []string {
+	var names []string
+	for _, f := range st.inherit(gen, all) {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// TestStoreAcrossAReload: a successor shares what can be shared from its start, and
+// gets the rest when it is committed.
+func TestStoreAcrossAReload(t *testing.T) {
+	leaktest.Check(t)
+	st := newStore(8)
+	st.target = 1
+	st.add(newEntry("parcel", pair(t), 0))
+	st.add(newEntry("listener", listener(t), 0))
+	expect(t, "the first inherits", inherited(st, 1, true), "parcel", "listener")
+	st.add(newEntry("state", memfd(t), 1))
+	st.add(newEntry(manifestName, pair(t), 1))
+	expect(t, "nothing goes back to who stored it", names(st.due()))
+
+	expect(t, "the second inherits", inherited(st, 2, false), "listener", "state", manifestName)
+	expect(t, "a removal waits for the commit", names(st.remove(2, "state", false)))
+	st.target = 2
+	expect(t, "until then", names(st.committed(2)), "state")
+	expect(t, "what the first holds is not taken away from it", names(st.due()))
+
+	st.add(newEntry("conns", pair(t), 1))
+	expect(t, "the first drains", names(st.due()), "conns")
+	st.entries[len(st.entries)-1].holders[2] = 7
+	expect(t, "once", names(st.due()))
+	expect(t, "another ID", names(st.acknowledged(2, 6)))
+	expect(t, "another generation", names(st.acknowledged(1, 7)))
+	expect(t, "acknowledged", names(st.acknowledged(2, 7)), "conns")
+
+	st.reclaim(1)
+	expect(t, "what the first left", names(st.due()), "parcel")
+	expect(t, "a third one shares", inherited(st, 3, false), "listener", manifestName)
+	expect(t, "one that serves alone gets all", inherited(st, 4, true), "parcel", "listener", manifestName)
+}
+
+// TestStoreOfAnUndoneSuccessor: its predecessor has all that it had.
+func TestStoreOfAnUndoneSuccessor(t *testing.T) {
+	leaktest.Check(t)
+	st := newStore(8)
+	st.target = 1
+	inherited(st, 1, true)
+	st.add(newEntry("state", memfd(t), 1))
+	expect(t, "the second inherits", inherited(st, 2, false), "state")
+	st.remove(2, "state", false)
+	st.add(newEntry("conns", pair(t), 2))
+	expect(t, "its connections go to the first", names(st.due()), "conns")
+	st.reclaim(2)
+	expect(t, "the removal is forgotten", names(st.committed(2)))
+	expect(t, "the first may remove it", names(st.remove(1, "state", true)), "state")
+}
+
+func TestStoreLimits(t *testing.T) {
+	leaktest.Check(t)
+	st := newStore(2)
+	f := memfd(t)
+	again, err := duplicate(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !st.add(newEntry("a", f, 1)) {
+		t.Error("there is no room for the first")
+	}
+	if st.add(newEntry("b", again, 1)) {
+		t.Error("the same descriptor is stored twice")
+	}
+	if _, err := again.Stat(); err == nil {
+		t.Error("what was not stored is still open")
+	}
+	if !st.add(newEntry("b", memfd(t), 1)) || st.add(newEntry("c", memfd(t), 1)) {
+		t.Error("the limit of 2 does not hold")
+	}
+	for i := range 100 {
+		st.remove(2, string(rune('a'+i)), false)
+	}
+	if n := len(st.drops[2]); n > 2 {
+		t.Errorf("%d removals are remembered", n)
+	}
+	if n := st.count(1); n != 2 {
+		t.Errorf("generation 1 has stored %d", n)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	leaktest.Check(t)
+	m, err := recall(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.file.Close()
+	m.last[lastGeneration] = 7
+	first, err := m.name("http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := recall(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.last[lastGeneration] != 7 {
+		t.Errorf("the last generation is %d, want 7", again.last[lastGeneration])
+	}
+	second, err := again.name("http")
+	if err != nil || second == first {
+		t.Errorf("the names are %q and %q, %v", first, second, err)
+	}
+	for _, name := range []string{first, second} {
+		if own, ok := ownName(name); !ok || own != "http" {
+			t.Errorf("%q is of %q", name, own)
+		}
+	}
+	if _, err := m.name(string(make([]byte, 255))); err == nil {
+		t.Error("a name that is too long is taken")
+	}
+	if _, err := recall(memfd(t)); err == nil {
+		t.Error("an empty memory is taken")
+	}
+}

@@ -1,0 +1,304 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// ErrEnded: the supervisor has ended, or is about to.
+var ErrEnded = errors.New("handoffd has ended")
+
+// ErrNoSockets: no sockets were passed, and none are to be bound.
+var ErrNoSockets = errors.New("no sockets were passed")
+
+// A Supervisor runs one service. Its methods may be called by several goroutines;
+// those that ask for something return ErrEnded after Run.
+type Supervisor struct {
+	o       Options
+	log     *slog.Logger
+	runtime string // where sockets are made
+	environ []string
+	sockets []activation.NamedFile
+	above   *above
+	memory  *memory
+	calls   chan func()   // to Run's goroutine
+	ended   chan struct{} // closed when it takes no more of them
+
+	// All below is Run's alone.
+	machine   *generation.Machine
+	events    []generation.Event // not yet handled
+	handling  bool
+	processes map[uint64]*process
+	store     store
+	timers    map[uint64]*timer
+	callers   map[uint64]chan Result
+	caller    uint64 // the last number given to one
+	cgroups   *cgroups
+	watch     *cgroupWatch
+	note      string // what the status says beside the generations
+	children  *children
+	last      lastWords
+	verdict   Result        // the last one on a reload
+	since     time.Time     // of Run
+	changed   chan struct{} // closed when Status would say something else
+	extending *time.Timer   // asks the manager for more time
+	exit      *generation.Exit
+}
+
+// A timer of the machine.
+type timer struct {
+	t  *time.Timer
+	at time.Time
+}
+
+// lastWords are the last lines of the generation that a verdict was about.
+type lastWords struct {
+	gen   uint64
+	lines []string
+}
+
+// New takes over what the process inherited and the connection to its manager, and
+// unsets the variables that told of them. It starts nothing. Run must follow.
+//
+// errors.Is finds ErrNoSockets, and the errors of activation.Inherit and
+// notify.Open.
+func New(o Options) (*Supervisor, error) {
+	if len(o.Program) == 0 || o.Program[0] == "" {
+		return nil, errors.New("supervisor: no program")
+	}
+	if o.StopSignal == 0 {
+		o.StopSignal = defaultStopSignal
+	}
+	s := &Supervisor{
+		o:         o,
+		log:       o.Log,
+		calls:     make(chan func()),
+		ended:     make(chan struct{}),
+		machine:   generation.New(o.Generations),
+		processes: make(map[uint64]*process),
+		store:     store{drops: make(map[uint64][]string)},
+		timers:    make(map[uint64]*timer),
+		callers:   make(map[uint64]chan Result),
+		changed:   make(chan struct{}),
+		since:     time.Now(),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.open(); err != nil {
+		s.close()
+		return nil, fmt.Errorf("supervisor: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Supervisor) open() error {
+	manager, err := notify.Open()
+	if err != nil {
+		return err
+	}
+	s.above = newAbove(manager, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+	limit, known := manager.StoreLimit()
+	if s.store.limit = s.o.Store; s.store.limit <= 0 {
+		s.store.limit = DefaultStore
+		if known && limit > 0 {
+			s.store.limit = limit - 1
+		}
+	}
+	if s.o.Watchdog == 0 {
+		s.o.Watchdog = manager.WatchdogTimeout()
+	}
+	if s.runtime, err = runtimeDir(s.o.RuntimeDir); err != nil {
+		return err
+	}
+	if err := s.inherit(); err != nil {
+		return err
+	}
+	s.environ = without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
+	return nil
+}
+
+// runtimeDir makes the folder for notification sockets. Programs under another
+// user must get through, so it can be searched, and not listed.
+func runtimeDir(dir string) (string, error) {
+	if dir == "" {
+		dir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	}
+	if dir == "" {
+		dir, err := os.MkdirTemp("", "handoffd")
+		if err != nil {
+			return "", err
+		}
+		return dir, os.Chmod(dir, 0o711)
+	}
+	dir = filepath.Join(dir, "generations")
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711)
+}
+
+// post has f called by Run's goroutine, and reports whether it will be.
+func (s *Supervisor) post(f func()) bool {
+	select {
+	case s.calls <- f:
+		return true
+	case <-s.ended:
+		return false
+	}
+}
+
+// Run starts the first generation, and returns when the service is over: because
+// Stop was called, ctx has ended, or it gave up. All generations are gone then.
+func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
+	defer s.close()
+	if err := s.begin(); err != nil {
+		close(s.ended)
+		return Exit{}, fmt.Errorf("supervisor: %w", err)
+	}
+	stop := context.AfterFunc(ctx, s.Stop)
+	defer stop()
+	alive, rest := context.WithCancel(context.Background())
+	defer rest()
+	go s.above.n.Watchdog(alive, s.answers)
+	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
+	for s.exit == nil {
+		(<-s.calls)()
+	}
+	close(s.ended)
+	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
+}
+
+// begin sees to it that children can be made, kept apart, and waited for.
+func (s *Supervisor) begin() (err error) {
+	if s.cgroups, err = openCgroups(); err != nil {
+		s.note = "no cgroups, process groups instead"
+		s.log.Warn("generations get process groups instead of cgroups: descendants that leave the group are not ended with it", "reason", err)
+	} else if s.watch, err = watchCgroups(func(wd int) { s.post(func() { s.cgroupChanged(wd) }) }); err != nil {
+		return err
+	}
+	s.children, err = watchChildren(func(pid int, status generation.ExitStatus) {
+		s.post(func() { s.reaped(pid, status) })
+	})
+	return err
+}
+
+// answers reports, for the manager's watchdog, whether Run's goroutine does its
+// work.
+func (s *Supervisor) answers(ctx context.Context) error {
+	select {
+	case s.calls <- func() {}:
+		return nil
+	case <-s.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close lets go of everything. What generations have stored stays with the manager.
+func (s *Supervisor) close() {
+	if s.extending != nil {
+		s.extending.Stop()
+	}
+	if s.children != nil {
+		s.children.close()
+	}
+	if s.watch != nil {
+		s.watch.close()
+	}
+	for _, t := range s.timers {
+		t.t.Stop()
+	}
+	for _, p := range s.processes {
+		s.forget(p)
+	}
+	if s.above != nil {
+		if err := s.above.close(); err != nil {
+			s.log.Warn("the service manager may not have all that was stored", "error", err)
+		}
+	}
+	for _, e := range s.store.entries {
+		e.file.Close()
+	}
+	for _, f := range s.sockets {
+		f.File.Close()
+	}
+	if s.memory != nil {
+		s.memory.file.Close()
+	}
+	if s.runtime != "" {
+		os.Remove(s.runtime)
+	}
+}
+
+// feed has the machine handle e, and carries out what follows. Effects may feed
+// more.
+func (s *Supervisor) feed(e generation.Event) {
+	s.events = append(s.events, e)
+	if s.handling {
+		return
+	}
+	s.handling = true
+	for len(s.events) > 0 {
+		e := s.events[0]
+		s.events = slices.Delete(s.events, 0, 1)
+		s.log.Debug("event", "event", e.String())
+		for _, effect := range s.machine.Handle(e) {
+			s.log.Debug("effect", "effect", effect.String())
+			s.do(effect)
+		}
+	}
+	s.handling = false
+	s.extend()
+	s.change()
+}
+
+// change wakes those who wait for another Status.
+func (s *Supervisor) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// How the manager is kept waiting while something takes its time that has
+// deadlines of its own.
+const (
+	extendBy    = 30 * time.Second
+	extendEvery = 10 * time.Second
+)
+
+// extend asks the manager for more time, over and over, while a start, a reload or
+// the stop is under way. It knows timeouts of its own (TimeoutStartSec= and
+// TimeoutStopSec= of systemd.service(5)), and kills the caller of a reload or the
+// service for them.
+func (s *Supervisor) extend() {
+	busy := false
+	switch s.machine.Situation() {
+	case generation.ServiceStarting, generation.ServiceReady, generation.ServiceHandingOver, generation.ServiceUndoing, generation.ServiceStopping:
+		busy = true
+	}
+	switch {
+	case busy && s.extending == nil:
+		s.above.send(notify.ExtendTimeout(extendBy))
+		s.extending = time.AfterFunc(extendEvery, func() {
+			s.post(func() {
+				s.extending = nil
+				s.extend()
+			})
+		})
+	case !busy && s.extending != nil:
+		s.extending.Stop()
+		s.extending = nil
+	}
+}
