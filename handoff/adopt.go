@@ -63,13 +63,17 @@ func (in *inbox) read(ctx context.Context, p *received) error {
 	return err
 }
 
-// all reports whether it has come to the parcel's end.
+// all reports whether it has come to the parcel's end. When ctx ends, a parcel
+// that is whole and that it has begun to read is read to its end, and passed on:
+// half a parcel is what a generation leaves that has died.
 func (r *reading) all(ctx context.Context) (bool, error) {
 	limit := backoff{s: r.s}
+	receiving, begun := ctx, false
 	for {
-		items, err := r.p.reader.Receive(ctx)
+		items, err := r.p.reader.Receive(receiving)
 		switch {
 		case err == nil:
+			begun = true
 			var failed error
 			for _, it := range items {
 				failed = errors.Join(failed, r.take(ctx, it))
@@ -77,24 +81,27 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 			if failed != nil {
 				return false, failed
 			}
-			continue
-		case limited(err):
+		case ctx.Err() != nil && receiving == ctx:
+			if !begun || !r.p.complete || r.s.out.Load() == nil {
+				return false, nil
+			}
+			receiving = context.WithoutCancel(ctx)
+		case limited(err) && ctx.Err() == nil:
 			limit.wait(ctx, err)
-			continue
-		case ctx.Err() != nil:
-			return false, nil
 		case err == io.EOF:
+			return true, nil
 		case errors.Is(err, parcel.ErrTaken):
-			// A generation that has drained meanwhile has passed them on; with one that
-			// died they are lost.
+			// By a generation that died, or by one that drained while the writer went on.
 			r.s.reportf("parcel %q: read in part by a generation before: %w", r.p.name, err)
+			return true, nil
 		case errors.Is(err, parcel.ErrTruncated):
 			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
+			return true, nil
 		default:
 			r.s.counters.refused.Add(1)
-			r.s.reportf("parcel %q: %w: the rest is removed: %w", r.p.name, ErrLost, err)
+			r.s.reportf("parcel %q: %w: the rest is left in the store: %w", r.p.name, ErrLost, err)
+			return false, nil
 		}
-		return true, nil
 	}
 }
 
@@ -212,14 +219,8 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
-	err := ErrNoSuccessor
-	if r.s.out != nil {
-		err = r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec)
-	}
-	if err != nil {
-		c.Close()
-		r.s.counters.closed.Add(1)
-		r.s.reportf("connection with %v: %w: %w", c.RemoteAddr(), ErrLost, err)
+	if err := r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec); err != nil {
+		r.s.lose(c, err)
 	}
 }
 

@@ -43,8 +43,12 @@ type appConfig struct {
 	Crash string // the point at which it kills itself
 }
 
-// inherited is the address of a listener that must not be bound.
-const inherited = "inherited"
+// inherited is the address of a listener that must not be bound, several that of
+// all listeners of one name.
+const (
+	inherited = "inherited"
+	several   = "several"
+)
 
 // An application is the program of these tests, as main would make it.
 type application struct {
@@ -54,7 +58,7 @@ type application struct {
 	counted atomic.Int64
 }
 
-func app() error {
+func app([]string) error {
 	a := &application{}
 	if err := json.Unmarshal([]byte(os.Getenv("APP")), &a.config); err != nil {
 		return err
@@ -102,12 +106,15 @@ func (a *application) setUp() error {
 		a.carrier = k
 	}
 	if c.HTTP != "" {
-		ln, err := a.listen("http", c.HTTP)
+		lns, err := a.listenAll("http", c.HTTP)
 		if err != nil {
 			return err
 		}
-		if err := a.svc.Serve(ln, &http.Server{Handler: http.HandlerFunc(a.serveHTTP)}); err != nil {
-			return err
+		srv := &http.Server{Handler: http.HandlerFunc(a.serveHTTP)}
+		for _, ln := range lns {
+			if err := a.svc.Serve(ln, srv); err != nil {
+				return err
+			}
 		}
 	}
 	if c.HTTPS != "" {
@@ -153,6 +160,14 @@ func (a *application) setUp() error {
 		})
 	}
 	return nil
+}
+
+func (a *application) listenAll(name, address string) ([]net.Listener, error) {
+	if address == several {
+		return a.svc.Listeners(name)
+	}
+	ln, err := a.listen(name, address)
+	return []net.Listener{ln}, err
 }
 
 func (a *application) listen(name, address string) (net.Listener, error) {

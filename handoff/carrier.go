@@ -194,10 +194,10 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, on bool)
 		if err == nil {
 			err = s.carryOut(context.Background(), kindConn, k.name, c.Conn, record{unread: unread, data: carry})
 		}
-		if err == nil {
-			return
+		if err != nil {
+			s.lose(c, err)
 		}
-		s.reportf("connection with %v: %w: %w", c.RemoteAddr(), ErrLost, err)
+		return
 	}
 	c.Close()
 	s.counters.closed.Add(1)

@@ -53,9 +53,10 @@ func (r *run) drain() error {
 	// does not help it.
 	ctx, cancel = context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
-	if s.out != nil {
-		errs = append(errs, s.out.close(ctx))
+	if out := s.out.Load(); out != nil {
+		errs = append(errs, out.close(ctx))
 	}
+	errs = append(errs, s.losses.err())
 	if s.store.configured() {
 		errs = append(errs, s.save(ctx))
 	}
@@ -105,7 +106,7 @@ func (s *Service) openOutbox(ctx context.Context) {
 		s.reportf("nothing is carried on, connections are finished: %w", err)
 		return
 	}
-	s.out = out
+	s.out.Store(out)
 }
 
 // finish ends everything that serves, and returns what went wrong. ctx says by
@@ -114,7 +115,7 @@ func (r *run) finish(ctx context.Context) (errs []error) {
 	s := r.s
 	s.endFinish(errDrainAlone)
 	cause := ErrDraining
-	if s.out == nil {
+	if s.out.Load() == nil {
 		cause = errDrainAlone
 	}
 	s.endCarry(cause)

@@ -1,13 +1,12 @@
 package handoff_test
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/loadtest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
@@ -23,7 +22,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart=` + program + `
-Environment=HANDOFF_TEST_HELPER=app
+Environment=` + helpertest.Variable + `=app
 Environment='APP=` + app + `'
 FileDescriptorStoreMax=16
 NonBlocking=yes
@@ -205,5 +204,3 @@ func TestUserManager(t *testing.T) {
 		}
 	})
 }
-
-var _ func(context.Context, string, string) (net.Conn, error) = (*systemdtest.Machine)(nil).Dial

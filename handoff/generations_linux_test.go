@@ -1,12 +1,15 @@
 package handoff
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,5 +213,43 @@ func TestBackPressure(t *testing.T) {
 			t.Errorf("%d of %d connections went on", alive, len(clients))
 		}
 		next.stop()
+	})
+}
+
+// TestSeveralListeners: a socket unit may have several sockets under one name.
+// Connections of each are carried.
+func TestSeveralListeners(t *testing.T) {
+	bothWays(t, func(t *testing.T, m *manager) {
+		addrs := map[string]string{
+			"tcp":  m.listen("http", "tcp", "127.0.0.1:0"),
+			"unix": m.listen("http", "unix", filepath.Join(m.dir, "http")),
+		}
+		app := appConfig{HTTP: several}
+		g := m.start(app)
+		var dials atomic.Int64
+		var clients []*http.Client
+		for network, addr := range addrs {
+			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				dials.Add(1)
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}}
+			defer transport.CloseIdleConnections()
+			clients = append(clients, &http.Client{Transport: transport, Timeout: patience})
+		}
+		for range 4 {
+			for _, client := range clients {
+				answer, err := client.Get("http://localhost/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, answer.Body)
+				answer.Body.Close()
+			}
+			g = m.replace(g, app)
+		}
+		if n := dials.Load(); n != int64(len(clients)) {
+			t.Errorf("%d clients connected %d times", len(clients), n)
+		}
+		g.stop()
 	})
 }

@@ -107,13 +107,13 @@ func (in *inbox) look(p *received) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, parcel.ErrVersion) || errors.Is(err, errRecordFormat):
-		s.reportf("parcel %q: %w: left for a later generation: %w", p.name, ErrUnknown, err)
-		in.leave(p)
-	default:
+	case errors.Is(err, parcel.ErrFormat) || errors.Is(err, errRecord):
 		s.counters.refused.Add(1)
 		s.reportf("parcel %q: %w: removed: %w", p.name, ErrUnknown, err)
 		in.done(p)
+	default: // of a later version, mostly
+		s.reportf("parcel %q: %w: left for a later generation: %w", p.name, ErrUnknown, err)
+		in.leave(p)
 	}
 	return false
 }

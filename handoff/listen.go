@@ -34,23 +34,46 @@ import (
 // errors.Is finds ErrRunning, ErrDuplicate, and the errors of
 // activation.Set.Listener.
 func (s *Service) Listen(name, network, address string) (net.Listener, error) {
-	var ln net.Listener
+	lns, err := s.addListeners(name, func() ([]net.Listener, error) {
+		ln, err := obtain(s, listeners, name, network, address)
+		return []net.Listener{ln}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lns[0], nil
+}
+
+// Listeners returns all listeners called name, in the order of the socket unit,
+// which may have several under one name; at least one. It is as Listen with an
+// empty address. To Serve they are one: connections of any of them are carried.
+func (s *Service) Listeners(name string) ([]net.Listener, error) {
+	return s.addListeners(name, func() ([]net.Listener, error) {
+		return inherit(s.set, name, (*activation.Set).Listeners)
+	})
+}
+
+// addListeners adds what get returns under name.
+func (s *Service) addListeners(name string, get func() ([]net.Listener, error)) ([]net.Listener, error) {
+	var lns []net.Listener
 	err := s.change(func() (err error) {
 		for _, known := range s.names {
 			if known == name {
 				return ErrDuplicate
 			}
 		}
-		if ln, err = obtain(s, listeners, name, network, address); err != nil {
+		if lns, err = get(); err != nil {
 			return err
 		}
-		s.names[ln] = name
+		for _, ln := range lns {
+			s.names[ln] = name
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("handoff: listen on %q: %w", name, err)
 	}
-	return ln, nil
+	return lns, nil
 }
 
 // A socketKind is how the Service gets hold of sockets of one type.
@@ -64,7 +87,7 @@ type socketKind[T io.Closer] struct {
 
 var listeners = socketKind[net.Listener]{
 	prefix:    listenPrefix,
-	inherited: inheritListener,
+	inherited: (*activation.Set).Listener,
 	stored:    (*activation.Set).Listeners,
 	bind:      bindListener,
 	addr:      net.Listener.Addr,
@@ -77,7 +100,7 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 	if err := checkName("socket", name); err != nil {
 		return none, err
 	}
-	sock, err := k.inherited(s.set, name)
+	sock, err := inherit(s.set, name, k.inherited)
 	if err == nil || !missing(err) {
 		return sock, err
 	}
@@ -127,17 +150,16 @@ func missing(err error) bool {
 	return errors.Is(err, activation.ErrNoName) || errors.Is(err, activation.ErrNotActivated)
 }
 
-// inheritListener takes the listener of a socket unit, and has one listen again
-// that a process which shares it has shut.
-func inheritListener(set *activation.Set, name string) (net.Listener, error) {
-	ln, err := set.Listener(name)
+// inherit takes what a socket unit has passed, and has listeners listen again
+// that a process which shares them has shut.
+func inherit[T any](set *activation.Set, name string, take func(*activation.Set, string) (T, error)) (T, error) {
+	v, err := take(set, name)
 	if errors.Is(err, activation.ErrShut) {
-		if err := set.Relisten(name); err != nil {
-			return nil, err
+		if err = set.Relisten(name); err == nil {
+			return take(set, name)
 		}
-		return set.Listener(name)
 	}
-	return ln, err
+	return v, err
 }
 
 func bindListener(ctx context.Context, network, address string) (net.Listener, error) {

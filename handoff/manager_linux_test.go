@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -165,13 +166,9 @@ func (m *manager) spawn(app appConfig) *generation {
 	if g.receiver, err = notify.Listen(filepath.Join(m.dir, fmt.Sprintf("notify%d", number))); err != nil {
 		m.t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	g.cmd = exec.Command(exe)
+	g.cmd = helpertest.Command(m.t, "app")
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
-	g.cmd.Env = append(os.Environ(), helperVariable+"=app", "APP="+string(config), "NOTIFY_SOCKET="+g.receiver.Addr(),
+	g.cmd.Env = append(g.cmd.Env, "APP="+string(config), "NOTIFY_SOCKET="+g.receiver.Addr(),
 		"GORACE=atexit_sleep_ms=0") // else each generation takes a second to exit
 	if !m.quiet {
 		g.cmd.Env = append(g.cmd.Env, "FDSTORE="+strconv.Itoa(m.limit))

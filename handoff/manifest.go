@@ -117,7 +117,7 @@ func (s *Service) keepKeys(ctx context.Context) {
 	for {
 		made, next := s.keys.rotate(time.Now())
 		if made && s.isOwned() {
-			s.writeManifest(ctx)
+			s.writeManifest(context.WithoutCancel(ctx))
 		}
 		select {
 		case <-time.After(next):

@@ -32,8 +32,13 @@ const (
 	recordHead   = 28
 )
 
-// errRecordFormat: the record is of a format that this version cannot read.
-var errRecordFormat = errors.New("unknown format of a record")
+var (
+	// errRecord: the record is none.
+	errRecord = errors.New("malformed record")
+
+	// errRecordFormat: a later version of this package may read the record.
+	errRecordFormat = errors.New("unknown format of a record")
+)
 
 // marshal lays the record out.
 func (r record) marshal() []byte {
@@ -49,17 +54,16 @@ func (r record) marshal() []byte {
 }
 
 // parseRecord reads a payload, whose bytes the record shares. An error satisfies
-// errors.Is with errRecordFormat where a later version of this package could read
-// it.
+// errors.Is with errRecord or errRecordFormat.
 func parseRecord(b []byte) (record, error) {
 	if len(b) == 0 {
-		return record{}, errors.New("an empty record")
+		return record{}, fmt.Errorf("%w: it is empty", errRecord)
 	}
 	if b[0] != recordFormat {
 		return record{}, fmt.Errorf("%w: %d, and this program reads %d", errRecordFormat, b[0], recordFormat)
 	}
 	if len(b) < recordHead {
-		return record{}, fmt.Errorf("a record of %d bytes, want at least %d", len(b), recordHead)
+		return record{}, fmt.Errorf("%w: %d bytes, want at least %d", errRecord, len(b), recordHead)
 	}
 	le := binary.LittleEndian
 	r := record{
@@ -70,7 +74,7 @@ func parseRecord(b []byte) (record, error) {
 	unread := uint64(le.Uint32(b[24:]))
 	rest := b[recordHead:]
 	if unread > uint64(len(rest)) {
-		return record{}, fmt.Errorf("a record with %d unread bytes has %d", unread, len(rest))
+		return record{}, fmt.Errorf("%w: %d bytes where %d are unread", errRecord, len(rest), unread)
 	}
 	r.unread, r.data = rest[:unread:unread], rest[unread:]
 	return r, nil

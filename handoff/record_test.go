@@ -49,7 +49,7 @@ func TestRecordRefused(t *testing.T) {
 		"newer":             {newer, true},
 	} {
 		_, err := parseRecord(c.b)
-		if err == nil || errors.Is(err, errRecordFormat) != c.newer {
+		if errors.Is(err, errRecordFormat) != c.newer || errors.Is(err, errRecord) == c.newer {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -3,6 +3,7 @@ package handoff
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,35 @@ func (r *reporter) reportf(format string, args ...any) {
 func limited(err error) bool {
 	_, ok := errors.AsType[*parcel.LimitError](err)
 	return ok
+}
+
+// losses are connections that could not be carried on.
+type losses struct {
+	mu    sync.Mutex
+	count int
+	first error
+}
+
+// lose closes a connection that could not be carried on because of err. There
+// may be thousands: Run says how many, and why the first one.
+func (s *Service) lose(c net.Conn, err error) {
+	s.counters.closed.Add(1)
+	s.losses.mu.Lock()
+	if s.losses.count++; s.losses.first == nil {
+		s.losses.first = fmt.Errorf("connection with %v: %w", c.RemoteAddr(), err)
+	}
+	s.losses.mu.Unlock()
+	c.Close()
+}
+
+// err returns what was lost.
+func (l *losses) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count == 0 {
+		return nil
+	}
+	return fmt.Errorf("handoff: %d connections: %w: the first: %w", l.count, ErrLost, l.first)
 }
 
 // Counters says what became of connections and states in this generation.

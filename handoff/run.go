@@ -83,7 +83,6 @@ type run struct {
 	upkeep     task // watchdog and ticket keys
 	reload     *reload
 	serving    chan error // what the servers return
-	left       int        // of them that serve
 	interrupts int        // SIGINTs
 }
 
@@ -131,15 +130,16 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	s.dropUnclaimed()
-	if s.intake == nil {
-		s.settleStore(ctx)
-	}
+	listeners := 0
 	for _, srv := range s.servers {
-		r.left += srv.count()
+		listeners += srv.count()
 	}
-	r.serving = make(chan error, r.left)
+	r.serving = make(chan error, listeners)
 	for _, srv := range s.servers {
 		srv.serve(r.serving)
+	}
+	if s.intake == nil {
+		s.settleStore(ctx)
 	}
 	s.ready.Store(true)
 	if err := s.manager.Ready(ctx); err != nil {
@@ -177,7 +177,8 @@ func (s *Service) dropUnclaimed() {
 func (s *Service) own(ctx context.Context) {
 	s.ownOnce.Do(func() {
 		if s.intake != nil {
-			s.settleStore(ctx)
+			// Half of it would be worse than a drain that waits for a moment.
+			s.settleStore(context.WithoutCancel(ctx))
 		}
 		close(s.owned)
 	})
@@ -204,7 +205,6 @@ func (r *run) loop(ctx context.Context) error {
 		case err := <-r.failed:
 			return err
 		case err := <-r.serving:
-			r.left--
 			return err
 		}
 	}

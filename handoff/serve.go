@@ -180,7 +180,7 @@ func (h *httpServer) serve(ended chan<- error) {
 
 func (h *httpServer) drain(ctx context.Context, s *Service) error {
 	var take func(keepalive.Carried) error
-	if s.out != nil {
+	if s.out.Load() != nil {
 		take = func(c keepalive.Carried) error {
 			name := s.names[c.Listener]
 			if name == "" {
@@ -196,20 +196,23 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 }
 
 // carryOut puts a connection into the outbox. When it fails the connection is
-// the caller's, otherwise it closes it when it has gone.
+// still the caller's, otherwise it is closed here when it has gone.
 func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r record) error {
+	out := s.out.Load()
+	if out == nil {
+		return ErrNoSuccessor
+	}
 	sock := socketOf(c)
 	if sock == nil {
 		return fmt.Errorf("%T is no socket", c)
 	}
 	e := parcel.Entry{Kind: kind, Name: name, Payload: s.record(r), Descriptors: []syscall.Conn{sock}}
-	return s.out.put(ctx, e, func(err error) {
-		if err == nil {
-			s.counters.carriedOut.Add(1)
-		} else {
-			s.counters.closed.Add(1)
-			s.reportf("connection with %v: %w: %w", c.RemoteAddr(), ErrLost, err)
+	return out.put(ctx, e, func(err error) {
+		if err != nil {
+			s.lose(c, err)
+			return
 		}
+		s.counters.carriedOut.Add(1)
 		c.Close()
 	})
 }

@@ -57,7 +57,8 @@ type Service struct {
 	// The contexts of connections that can be carried, and of those that cannot.
 	carrying, finishing context.Context
 	endCarry, endFinish context.CancelCauseFunc
-	out                 *outbox // nil until the drain, and where nothing is carried
+	out                 atomic.Pointer[outbox] // nil until the drain, and where nothing is carried
+	losses              losses
 }
 
 // Open begins a generation. It takes over what the process inherited

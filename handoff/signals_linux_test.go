@@ -3,11 +3,12 @@ package handoff
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
 // TestReload: RELOADING=1 with the time, then READY=1 and the verdict, whatever
@@ -122,18 +123,13 @@ func TestInterrupts(t *testing.T) {
 
 // TestSignalsWithoutManager: a plain server takes SIGHUP and SIGTERM all the same.
 func TestSignalsWithoutManager(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out output
-	cmd := exec.Command(exe)
+	cmd := helpertest.Command(t, "app")
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Env = append(os.Environ(), helperVariable+"=app", `APP={"HTTP":"127.0.0.1:0","State":1}`, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(cmd.Env, `APP={"HTTP":"127.0.0.1:0","State":1}`, "GORACE=atexit_sleep_ms=0")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
 	addr := ""
 	waitFor(t, func() bool {
 		_, rest, ok := strings.Cut(out.String(), "http listens on ")

@@ -23,7 +23,8 @@ type State struct {
 	// Save returns the state, when nothing in this generation changes it any
 	// more: after the servers, the carriers' connections and the functions of Go
 	// have ended. It is called only after Load, or once Owned says that there was
-	// nothing to load. Its context ends after Options.DrainTimeout.
+	// nothing to load, and only where there is a manager that may keep the state. Its
+	// context ends after Options.DrainTimeout.
 	Save func(context.Context) ([]byte, error)
 
 	// Load takes the state over. It is called at most once, after READY=1 and
