@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
-	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
@@ -19,7 +18,7 @@ var _ control.Supervisor = controlled{}
 
 func (c controlled) Reload(ctx context.Context, r control.ReloadRequest) (control.Verdict, error) {
 	result, err := c.s.Reload(ctx, supervisor.ReloadRequest{Hold: r.Hold, DryRun: r.DryRun, Program: r.Program})
-	if err == nil && result.Stopping && result.Outcome != generation.Done {
+	if err == nil && result.Stopping && result.Outcome != supervisor.Done {
 		err = fmt.Errorf("%w: generation %d is undone", control.ErrStopping, result.Gen)
 	}
 	return verdict(control.ActionReload, result), stopping(err)
@@ -48,7 +47,7 @@ func stopping(err error) error {
 // held is the verdict on a commit or an abort: there is nothing else to refuse them
 // for than that no successor waits.
 func held(a control.Action, r supervisor.Result, err error) (control.Verdict, error) {
-	if err == nil && r.Outcome == generation.Refused {
+	if err == nil && r.Outcome == supervisor.Refused {
 		err = fmt.Errorf("%w: %s", control.ErrNotHeld, r.Reason)
 	}
 	return verdict(a, r), err
@@ -57,13 +56,13 @@ func held(a control.Action, r supervisor.Result, err error) (control.Verdict, er
 func verdict(a control.Action, r supervisor.Result) control.Verdict {
 	v := control.Verdict{Action: a, Generation: r.Gen, Reason: r.Reason, Output: r.Output, Time: r.Time}
 	switch r.Outcome {
-	case generation.Done:
+	case supervisor.Done:
 		v.Outcome = control.Done
-	case generation.Held:
+	case supervisor.Held:
 		v.Outcome = control.Held
-	case generation.Undone:
+	case supervisor.Undone:
 		v.Outcome = control.Undone
-	case generation.Refused:
+	case supervisor.Refused:
 		v.Outcome = control.Refused
 	}
 	return v

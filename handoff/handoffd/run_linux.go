@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
-	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
@@ -54,7 +53,7 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		NoSockets:       c.Bool("no-sockets"),
 		Watchdog:        c.Duration("watchdog"),
 		Store:           c.Int("store"),
-		Generations: generation.Options{
+		Limits: supervisor.Limits{
 			ReadyTimeout:   c.Duration("ready-timeout"),
 			Probation:      c.Duration("probation"),
 			HoldTimeout:    c.Duration("hold-timeout"),

@@ -17,6 +17,14 @@ type Result struct {
 	Stopping bool // it is what it is because the service stops
 }
 
+// What a Result's Outcome may be.
+const (
+	Done    = generation.Done
+	Held    = generation.Held    // it waits for Commit or Abort
+	Undone  = generation.Undone  // the service is as before
+	Refused = generation.Refused // nothing was started
+)
+
 // An Exit is how the service ended.
 type Exit struct {
 	Status generation.ExitStatus // of the generation to which the end is due

@@ -44,11 +44,14 @@ type Options struct {
 	// RuntimeDir is where sockets are made, and is there. "" is the first of
 	// $RUNTIME_DIRECTORY, else a temporary folder.
 	RuntimeDir string
-	// Generations are the time limits and caps.
-	Generations generation.Options
+	// Limits are how long generations may take for what.
+	Limits Limits
 	// Log gets what a person wants to find in the journal; nil is nothing.
 	Log *slog.Logger
 }
+
+// Limits are the time limits and caps of generations.
+type Limits = generation.Options
 
 // A NotifyAccess says which processes of a generation are heard, as NotifyAccess=
 // of systemd.service(5).

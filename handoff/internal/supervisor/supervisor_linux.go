@@ -85,7 +85,7 @@ func New(o Options) (*Supervisor, error) {
 		log:       o.Log,
 		calls:     make(chan func()),
 		ended:     make(chan struct{}),
-		machine:   generation.New(o.Generations),
+		machine:   generation.New(o.Limits),
 		processes: make(map[uint64]*process),
 		store:     store{drops: make(map[uint64][]string)},
 		timers:    make(map[uint64]*timer),
