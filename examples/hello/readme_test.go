@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestReadmeShowsThisProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if shown := fences(t, "go"); len(shown) != 1 || shown[0] != string(program) {
+	if shown := fences(t, "go"); !slices.Contains(shown, string(program)) {
 		t.Errorf("README.md does not show main.go as it is, but %q", shown)
 	}
 }
