@@ -41,6 +41,9 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 }
 
 func dial(ctx context.Context, path string) (net.Conn, error) {
+	if err := checkLength(path); err != nil {
+		return nil, fmt.Errorf("control: dial: %w", err)
+	}
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		switch {

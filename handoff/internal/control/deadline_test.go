@@ -13,10 +13,10 @@ import (
 
 // pipe serves one end of a pipe, in which writes wait for reads, and returns the
 // other one. ended is closed when the server has closed its end.
-func pipe(t *testing.T, s Supervisor, o Options) (conn net.Conn, ended chan struct{}) {
+func pipe(t *testing.T, s Supervisor, o Options) (conn net.Conn, ended chan struct{}, stop func()) {
 	conn, far := net.Pipe()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
 	ended = make(chan struct{})
 	srv := newServer(s, o)
 	c := newClient(far, srv.o.Timeout)
@@ -25,7 +25,7 @@ func pipe(t *testing.T, s Supervisor, o Options) (conn net.Conn, ended chan stru
 		defer close(ended)
 		srv.serve(ctx, c)
 	}()
-	return conn, ended
+	return conn, ended, stop
 }
 
 // repliesOf returns a function that reads a reply.
@@ -54,7 +54,7 @@ const statusCall = `{"method":"` + Interface + `.Status"}` + "\x00"
 
 func TestIdleClientStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, ended := pipe(t, newFake(), Options{})
+		conn, ended, _ := pipe(t, newFake(), Options{})
 		read := repliesOf(conn)
 		for range 3 {
 			time.Sleep(1000 * time.Hour)
@@ -77,7 +77,7 @@ func TestIdleClientStays(t *testing.T) {
 
 func TestIncompleteMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, ended := pipe(t, newFake(), Options{})
+		conn, ended, _ := pipe(t, newFake(), Options{})
 		began := time.Now()
 		// A byte every second does not move the deadline.
 		written := make(chan struct{})
@@ -107,7 +107,7 @@ func TestIncompleteMessage(t *testing.T) {
 func TestAnswerThatNobodyTakes(t *testing.T) {
 	for _, call := range []string{statusCall, "garbage\x00"} {
 		synctest.Test(t, func(t *testing.T) {
-			conn, ended := pipe(t, newFake(), Options{})
+			conn, ended, _ := pipe(t, newFake(), Options{})
 			defer conn.Close()
 			if _, err := conn.Write([]byte(call)); err != nil {
 				t.Fatal(err)
@@ -124,6 +124,26 @@ func TestAnswerThatNobodyTakes(t *testing.T) {
 	}
 }
 
+// An end is not held up by it.
+func TestAnswerThatNobodyTakesAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, ended, stop := pipe(t, newFake(), Options{})
+		defer conn.Close()
+		if _, err := conn.Write([]byte(statusCall)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(defaultTimeout / 2)
+		stop()
+		if over(ended) {
+			t.Error("the answer was given up at once")
+		}
+		time.Sleep(lastTimeout)
+		if !over(ended) {
+			t.Error("the answer holds up the end")
+		}
+	})
+}
+
 // Time that a call takes is not the client's.
 func TestLongCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +152,7 @@ func TestLongCall(t *testing.T) {
 			time.Sleep(1000 * time.Hour)
 			return Verdict{Outcome: Done}, nil
 		}
-		conn, _ := pipe(t, s, Options{})
+		conn, _, _ := pipe(t, s, Options{})
 		defer conn.Close()
 		if _, err := conn.Write([]byte(strings.Replace(statusCall, "Status", "Reload", 1))); err != nil {
 			t.Fatal(err)
@@ -147,7 +167,7 @@ func TestLongCall(t *testing.T) {
 func TestMonitorPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFake()
-		conn, _ := pipe(t, s, Options{})
+		conn, _, _ := pipe(t, s, Options{})
 		defer conn.Close()
 		call := `{"method":"` + Interface + `.Monitor","more":true}` + "\x00"
 		if _, err := conn.Write([]byte(call)); err != nil {

@@ -30,7 +30,7 @@ func TestE2E(t *testing.T) {
 		m.InstallFile(program, systemdtest.BuildTest(t), 0o755)
 		for name, settings := range map[string]string{
 			"root":    "",
-			"dynamic": "DynamicUser=yes\nProtectSystem=strict\nRestrictAddressFamilies=AF_UNIX\n",
+			"dynamic": "DynamicUser=yes\nPrivateUsers=yes\nProtectSystem=strict\nRestrictAddressFamilies=AF_UNIX\n",
 		} {
 			t.Run(name, func(t *testing.T) {
 				m.InstallUnit("control.service", unit+settings)
@@ -116,7 +116,7 @@ func askByVarlinkctl(t *testing.T, m *systemdtest.Machine) {
 	watchByVarlinkctl(t, m, call)
 
 	valid := "/run/control.varlink"
-	m.WriteFile(valid, []byte(Description), 0o644)
+	m.WriteFile(valid, []byte(description), 0o644)
 	if out, err := run("validate-idl", valid); err != nil {
 		t.Errorf("the description is not valid: %v\n%s", err, out)
 	}

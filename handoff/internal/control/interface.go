@@ -13,10 +13,10 @@ import (
 // Interface is the name of the Varlink interface.
 const Interface = "io.github.holdfast-go.handoffd"
 
-// Description is the interface in Varlink's own language, which is its reference.
+// description is the interface in Varlink's own language, which is its reference.
 //
 //go:embed io.github.holdfast-go.handoffd.varlink
-var Description string
+var description string
 
 // monitorPause is the least time between two states that a monitor is told: a
 // generation that sends STATUS= all the time must not keep the others busy.
@@ -41,7 +41,7 @@ func newService(s Supervisor, version string) *varlink.Service {
 }
 
 func (m *methods) VarlinkGetName() string        { return Interface }
-func (m *methods) VarlinkGetDescription() string { return Description }
+func (m *methods) VarlinkGetDescription() string { return description }
 
 // VarlinkDispatch answers one call.
 func (m *methods) VarlinkDispatch(ctx context.Context, call varlink.Call, method string) error {

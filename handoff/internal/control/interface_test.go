@@ -13,7 +13,7 @@ import (
 // TestDescription compares the description with the types that are sent: each
 // names the same fields, of kinds that fit, and absent where they may be.
 func TestDescription(t *testing.T) {
-	described, err := idl.New(Description)
+	described, err := idl.New(description)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,10 +38,14 @@ func Listen(path string) (*Listener, error) {
 }
 
 func checkSocketPath(path string) error {
-	switch {
-	case !filepath.IsAbs(path):
+	if !filepath.IsAbs(path) {
 		return fmt.Errorf("socket %q: %w: want an absolute path", path, ErrInvalid)
-	case len(path) > maxSocketPath:
+	}
+	return checkLength(path)
+}
+
+func checkLength(path string) error {
+	if len(path) > maxSocketPath {
 		return fmt.Errorf("socket %q: %w: %d bytes long, at most %d fit into the address of a socket", path, ErrInvalid, len(path), maxSocketPath)
 	}
 	return nil

@@ -123,6 +123,9 @@ func TestListenPath(t *testing.T) {
 			t.Errorf("Listen(%q): %v, want ErrInvalid", path, err)
 		}
 	}
+	if _, err := Dial(bounded(t), "/"+strings.Repeat("a", maxSocketPath)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("Dial to a path that is too long: %v, want ErrInvalid", err)
+	}
 	missing := filepath.Join(t.TempDir(), "missing", "control")
 	if _, err := Listen(missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Listen in a folder that is not there: %v", err)

@@ -70,7 +70,8 @@ func readMessage(r *bufio.Reader, most int) ([]byte, error) {
 
 // parameters reads the members of a JSON object into those pointers that have
 // their names. What is absent, or null, is left as it is. If a member is unknown,
-// or its pointer cannot take it, it returns its name and false.
+// or its pointer cannot take it, it returns its name and false: what is asked for
+// in words that are not understood must not be done without them.
 func parameters(object *json.RawMessage, into map[string]any) (invalid string, ok bool) {
 	if object == nil {
 		return "", true

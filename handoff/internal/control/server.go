@@ -63,16 +63,17 @@ type server struct {
 // Serve answers the clients of l until ctx ends, and then closes l and returns
 // nil, as it does when l is closed. Clients that wait for an answer get
 // ErrStopping. When Serve returns, every connection is closed and no goroutine is
-// left; it waits for the calls of s that run, which end with ctx.
+// left: it waits for the calls of s that run, which end with ctx, and a second for
+// clients that do not take their answers.
 func Serve(ctx context.Context, l *Listener, s Supervisor, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	srv := newServer(s, o)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
-	err := srv.accept(ctx, l)
+	srv.accept(ctx, l)
 	stop()
 	cancel()
 	srv.wg.Wait()
-	return errors.Join(err, l.Close())
+	return l.Close()
 }
 
 func newServer(s Supervisor, o Options) *server {
@@ -100,7 +101,7 @@ func (s *server) reportf(format string, args ...any) {
 }
 
 // accept accepts until l is closed.
-func (s *server) accept(ctx context.Context, l *Listener) error {
+func (s *server) accept(ctx context.Context, l *Listener) {
 	pause := minAcceptPause
 	for {
 		conn, err := l.unix.AcceptUnix()
@@ -109,9 +110,7 @@ func (s *server) accept(ctx context.Context, l *Listener) error {
 			pause = minAcceptPause
 			s.admit(ctx, conn)
 		case errors.Is(err, net.ErrClosed):
-			return nil
-		case errors.Is(err, errors.ErrUnsupported):
-			return err
+			return
 		default:
 			s.reportf("%w; the next attempt in %v", err, pause)
 			select {

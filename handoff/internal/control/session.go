@@ -20,13 +20,13 @@ var past = time.Unix(1, 0)
 type client struct {
 	conn    net.Conn
 	r       *bufio.Reader
-	timeout time.Duration
 	broken  bool // a write has failed
+	timeout time.Duration
 
 	idle time.Time // since when it asks nothing; zero: it does; of the server's mu
 
 	mu    sync.Mutex
-	ended bool // reads wait no more
+	ended bool // reads wait no more, and writes not for long
 }
 
 var _ varlink.ReadWriterContext = (*client)(nil)
@@ -35,12 +35,26 @@ func newClient(conn net.Conn, timeout time.Duration) *client {
 	return &client{conn: conn, r: bufio.NewReader(conn), timeout: timeout}
 }
 
-// wake ends all reads for good. It may be called from everywhere.
+// lastTimeout bounds writes after the end: a client that takes nothing must not
+// hold it up.
+const lastTimeout = time.Second
+
+// wake ends all reads for good, and soon a write. It may be called from everywhere.
 func (c *client) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
 	_ = c.conn.SetReadDeadline(past)
+	c.setWriteDeadline()
+}
+
+// setWriteDeadline bounds a write that begins, or goes on, now. The caller holds mu.
+func (c *client) setWriteDeadline() {
+	timeout := c.timeout
+	if c.ended {
+		timeout = min(timeout, lastTimeout)
+	}
+	_ = c.conn.SetWriteDeadline(time.Now().Add(timeout)) // fails as the write will
 }
 
 // setReadDeadline sets the deadline unless reads have ended.
@@ -48,7 +62,7 @@ func (c *client) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ended {
-		_ = c.conn.SetReadDeadline(t) // it fails on a closed connection, as the read will
+		_ = c.conn.SetReadDeadline(t) // fails as the read will
 	}
 }
 
@@ -61,7 +75,9 @@ func (c *client) read() ([]byte, error) {
 
 // Write writes an answer. A client that does not take it in time is given up.
 func (c *client) Write(_ context.Context, answer []byte) (int, error) {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(c.timeout))
+	c.mu.Lock()
+	c.setWriteDeadline()
+	c.mu.Unlock()
 	n, err := c.conn.Write(answer)
 	c.broken = c.broken || err != nil
 	return n, err
