@@ -53,7 +53,7 @@ func (a *above) send(fields ...notify.Field) {
 }
 
 func (a *above) status(text string) {
-	a.tell(func(_ context.Context, n *notify.Notifier) error { return n.Status(clip(text)) })
+	a.tell(func(_ context.Context, n *notify.Notifier) error { return n.Status(text) })
 }
 
 // clip makes text fit for STATUS=.

@@ -46,13 +46,14 @@ func (s *Supervisor) do(e generation.Effect) {
 			delete(s.timers, e.Timer)
 		}
 	case generation.TellReady:
-		s.above.send(notify.Ready())
+		// With the status, so that whoever waits for the end of a reload finds it.
+		s.above.send(notify.Ready(), notify.Status(s.text))
 	case generation.TellReloading:
 		s.above.send(notify.Reloading())
 	case generation.TellStopping:
 		s.above.send(notify.Stopping())
 	case generation.TellStatus:
-		s.tellStatus(e.Text)
+		s.above.status(s.text)
 	case generation.Answer:
 		s.answer(e)
 	case generation.Log:
@@ -89,11 +90,17 @@ func (s *Supervisor) extendTimer(e generation.ExtendTimer) {
 	}
 }
 
-func (s *Supervisor) tellStatus(text string) {
-	if s.note != "" {
-		text = fmt.Sprintf("%s (%s)", text, s.note)
+// foresee takes note of the status to which effects lead.
+func (s *Supervisor) foresee(effects []generation.Effect) {
+	for _, e := range effects {
+		if status, ok := e.(generation.TellStatus); ok {
+			s.text = status.Text
+			if s.note != "" {
+				s.text = fmt.Sprintf("%s (%s)", s.text, s.note)
+			}
+			s.text = clip(s.text)
+		}
 	}
-	s.above.status(text)
 }
 
 // answer gives a caller the verdict, after the manager was told that the reload is

@@ -47,6 +47,7 @@ type Supervisor struct {
 	cgroups   *cgroups
 	watch     *cgroupWatch
 	note      string // what the status says beside the generations
+	text      string // the status as the manager knows it, or is about to
 	children  *children
 	last      lastWords
 	verdict   Result        // the last one on a reload
@@ -255,7 +256,9 @@ func (s *Supervisor) feed(e generation.Event) {
 		e := s.events[0]
 		s.events = slices.Delete(s.events, 0, 1)
 		s.log.Debug("event", "event", e.String())
-		for _, effect := range s.machine.Handle(e) {
+		effects := s.machine.Handle(e)
+		s.foresee(effects)
+		for _, effect := range effects {
 			s.log.Debug("effect", "effect", effect.String())
 			s.do(effect)
 		}

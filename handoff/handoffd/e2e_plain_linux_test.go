@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units"
+	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestPlainProgram: a program that knows nothing of this module but the sockets
+// that it inherits loses no request either.
+func TestPlainProgram(t *testing.T) {
+	const reloads, requests = 6, 200
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.InstallFile("/usr/local/bin/plain", "testdata/plain.py", 0o755)
+		for _, ready := range []string{"exec", "alive:300ms"} {
+			t.Run(ready, func(t *testing.T) {
+				begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --ready "+ready+" -- /usr/local/bin/plain\n")
+				o := loadtest.Options{Clients: 8, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo)}
+				underLoad(t, m, o, func(load *loadtest.Load) {
+					for range reloads {
+						progress(t, load, requests)
+						m.Systemctl("reload", service)
+					}
+					progress(t, load, requests)
+				})
+				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			})
+		}
+	})
+}
+
+// TestReloadBySignal: Type=notify-reload, where systemctl waits for READY=1.
+func TestReloadBySignal(t *testing.T) {
+	const reloads, requests = 6, 500
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		if m.Version() < 253 {
+			t.Skipf("systemd %d has no Type=notify-reload", m.Version())
+		}
+		const service = "holdfast-app-signal.service"
+		for _, name := range []string{"holdfast-app-signal.socket", service} {
+			text, err := units.Read(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.InstallUnit(name, text)
+		}
+		m.Systemctl("start", "holdfast-app-signal.socket", service)
+		main := m.Property(service, "MainPID")
+		o := loadtest.Options{Clients: 8, KeepAlive: true, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo)}
+		result := underLoad(t, m, o, func(load *loadtest.Load) {
+			for i := range reloads {
+				progress(t, load, requests)
+				m.Systemctl("reload", service)
+				if text, want := m.Property(service, "StatusText"), fmt.Sprintf("generation %d serving", i+2); !strings.Contains(text, want) {
+					t.Errorf("after reload %d the status is %q, want %q", i+1, text, want)
+				}
+			}
+			progress(t, load, requests)
+		})
+		if n := result.Total.Counts.Reconnected; n != 0 {
+			t.Errorf("clients reconnected %d times", n)
+		}
+		if pid := m.Property(service, "MainPID"); pid != main {
+			t.Errorf("the main PID is %s, was %s", pid, main)
+		}
+	})
+}
+
+// TestWithoutDelegation: process groups do where there are no cgroups to be had.
+func TestWithoutDelegation(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		for _, dropIn := range []string{"Delegate=no\n", "ProtectControlGroups=yes\n", "Delegate=no\nDynamicUser=no\n"} {
+			t.Run(strings.ReplaceAll(dropIn, "\n", " "), func(t *testing.T) {
+				begin(t, m, "[Service]\n"+dropIn)
+				underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {
+					for range 3 {
+						progress(t, load, 200)
+						m.Systemctl("reload", service)
+					}
+					progress(t, load, 200)
+				})
+				if text := m.Property(service, "StatusText"); !strings.Contains(text, "process groups") {
+					t.Errorf("the status does not tell of process groups: %q", text)
+				}
+				// What a bad successor leaves in its group ends, too.
+				good := m.ReadFile("/usr/local/bin/holdfast-http")
+				m.WriteFile("/usr/local/bin/holdfast-http", []byte("#!/bin/sh\nsh -c 'trap \"\" TERM; sleep 4711' &\nexit 4\n"), 0o755)
+				if out, err := m.TrySystemctl("reload", service); err == nil {
+					t.Errorf("the reload succeeds: %s", out)
+				}
+				m.WriteFile("/usr/local/bin/holdfast-http", good, 0o755)
+				waitFor(t, "the end of the orphans", func() bool {
+					return !strings.Contains(m.Output("ps", "axo", "args"), "sleep 4711")
+				})
+				m.Systemctl("reload", service)
+			})
+		}
+	})
+}
