@@ -31,7 +31,7 @@
 //   - If the candidate fails before, it has to end, and the predecessor resumes. If
 //     the predecessor is lost, or does not release in time, the candidate serves.
 //
-// The state of a generation after an event; with several, the event and the rest of
+// The state of a generation after an event, the states in short; with several, the event and the rest of
 // the machine decide. "over": it is forgotten. "-": nothing comes of it. "x": this
 // cannot happen. TimerFired is the one timer that it has then.
 //

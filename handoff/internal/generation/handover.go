@@ -25,9 +25,6 @@ func (m *Machine) taken(g *generation, _ Event) {
 func (m *Machine) resume() {
 	m.s.Undoing = 0
 	p := m.incumbent()
-	if p == nil {
-		return
-	}
 	p.Released = false
 	m.enter(p, StateResuming)
 	m.route()

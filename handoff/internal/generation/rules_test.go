@@ -112,8 +112,11 @@ func (w *world) apply(f Effect) {
 	case Answer:
 		w.answer(f)
 	case Log:
-		if f.Event == LogGaveUp {
+		switch f.Event {
+		case LogGaveUp:
 			w.gaveUp = true
+		case LogServes:
+			w.program = w.procOf(f.Gen).program
 		}
 		w.seen["log "+string(f.Event)]++
 	case Exit:
@@ -171,6 +174,8 @@ func (w *world) spawn(f Spawn) {
 		w.waiting = w.waiting[1:]
 	case !w.backoffFired:
 		w.failf("rule 6: a respawn without a pause")
+	case f.Program != w.program:
+		w.failf("program %q, want %q, which served", f.Program, w.program)
 	default:
 		w.seen["respawn"]++
 	}
@@ -187,7 +192,6 @@ func (w *world) kill(f Kill) {
 	}
 	w.touch(p)
 	if (p.stopTold || p.leaving) && !p.killTold && !p.exited && !p.drainFired {
-		w.rooms++
 		oldest := slices.IndexFunc(w.alive(), func(o *proc) bool { return (o.stopTold || o.leaving) && !o.killTold && !o.exited })
 		if w.alive()[oldest] != p || len(w.order) < w.o.MaxGenerations {
 			w.failf("rule 6: %d is not the victim", f.Gen)
