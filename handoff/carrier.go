@@ -234,7 +234,7 @@ func buffered(c net.Conn) ([]byte, error) {
 // one may set a deadline after it was woken.
 func (k *Carrier) wake(ctx context.Context) {
 	began := time.Now()
-	for pause := time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 50*time.Millisecond) {
+	for pause := 20 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 100*time.Millisecond) {
 		k.mu.Lock()
 		for c := range k.live {
 			c.SetReadDeadline(past)
