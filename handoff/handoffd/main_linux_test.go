@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff"
+	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
+)
+
+// helper names what the test binary is to be instead: "handoffd", or "program", a
+// server on package handoff.
+const helper = "HANDOFFD_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if err := supervisor.ExecStep(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(127)
+	}
+	switch os.Getenv(helper) {
+	case "handoffd":
+		os.Exit(execute(context.Background(), os.Args, os.Stdout, os.Stderr))
+	case "program":
+		if err := program(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func program() error {
+	svc, err := handoff.Open(context.Background(), handoff.Options{})
+	if err != nil {
+		return err
+	}
+	ln, err := svc.Listen("http", "tcp", "")
+	if err != nil {
+		return err
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "generation %d, %s", svc.Generation(), os.Getenv("GREETING"))
+	})
+	if err := svc.Serve(ln, &http.Server{Handler: handler}); err != nil {
+		return err
+	}
+	return svc.Run(context.Background())
+}
+
+// verb runs a verb, and returns what it prints and exits with.
+func verb(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	code := execute(t.Context(), append([]string{"handoffd"}, args...), &out, &out)
+	return out.String(), code
+}
+
+// A daemon is a handoffd without a manager.
+type daemon struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	control string
+	env     string // the environment file
+	socket  string // where it listens
+	out     bytes.Buffer
+	done    chan error
+}
+
+// standalone starts handoffd on a Unix socket, and waits until it serves.
+func standalone(t *testing.T) *daemon {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "handoffd") // a short path, for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	d := &daemon{
+		t: t, control: filepath.Join(dir, "control"), env: filepath.Join(dir, "env"), socket: filepath.Join(dir, "http"),
+		done: make(chan error, 1),
+	}
+	d.environment("GREETING=hello")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd = exec.Command(exe, "run", "--control", d.control, "--listen", "http="+d.socket, "--environment-file", d.env, "--", exe)
+	d.cmd.Env = append(os.Environ(), helper+"=handoffd", "RUNTIME_DIRECTORY="+dir, "GORACE=atexit_sleep_ms=0")
+	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { d.done <- d.cmd.Wait() }()
+	t.Cleanup(func() {
+		d.cmd.Process.Kill()
+		if t.Failed() {
+			d.cmd.Wait()
+			t.Logf("handoffd says:\n%s", d.out.String())
+		}
+	})
+	waitFor(t, "handoffd", func() bool {
+		out, code := verb(t, "status", "--control", d.control)
+		return code == 0 && strings.HasPrefix(out, "serving")
+	})
+	return d
+}
+
+func (d *daemon) environment(variables ...string) {
+	d.t.Helper()
+	text := strings.Join(append(variables, helper+"=program"), "\n")
+	if err := os.WriteFile(d.env, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// get returns what the service answers.
+func (d *daemon) get() string {
+	d.t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(d.socket)}}
+	r, err := client.Get("http://localhost/")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(body)
+}
+
+// stop ends it, and returns its error.
+func (d *daemon) stop(sig os.Signal) error {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(sig); err != nil {
+		d.t.Fatal(err)
+	}
+	select {
+	case err := <-d.done:
+		return err
+	case <-time.After(patience):
+		d.t.Fatal("handoffd does not end")
+		return nil
+	}
+}
+
+// TestStandalone: without a manager it binds the sockets itself, and the rest is
+// the same.
+func TestStandalone(t *testing.T) {
+	d := standalone(t)
+	if got, want := d.get(), "generation 1, hello"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	d.environment("GREETING=hi")
+	if out, code := verb(t, "reload", "--control", d.control); code != 0 || out != "generation 2: done\n" {
+		t.Errorf("reload exits with %d: %s", code, out)
+	}
+	if got, want := d.get(), "generation 2, hi"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	d.environment("no variable")
+	out, code := verb(t, "reload", "--control", d.control)
+	if want := d.env + `: line 1: "no variable": want KEY=VALUE`; code != exitUndone || !strings.Contains(out, want) {
+		t.Errorf("reload exits with %d, want %d and %q: %s", code, exitUndone, want, out)
+	}
+	if got, want := d.get(), "generation 2, hi"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	d.environment("GREETING=hey")
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the reload by SIGHUP", func() bool { return d.get() == "generation 4, hey" })
+	if err := d.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("handoffd ends with %v", err)
+	}
+	if out, code := verb(t, "status", "--control", d.control); code != exitUnavailable {
+		t.Errorf("status exits with %d: %s", code, out)
+	}
+	left, err := os.ReadDir(filepath.Dir(d.control))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		if e.Name() != "env" && e.Name() != "http" {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
+// TestReloadsLeakNothing: descriptors and processes are as before, however often.
+func TestReloadsLeakNothing(t *testing.T) {
+	const reloads = 30
+	d := standalone(t)
+	reload := func() {
+		t.Helper()
+		if out, code := verb(t, "reload", "--control", d.control); code != 0 {
+			t.Fatalf("reload exits with %d: %s", code, out)
+		}
+	}
+	alone := func() {
+		t.Helper()
+		waitFor(t, "one generation", func() bool {
+			out, code := verb(t, "status", "--control", d.control)
+			return code == 0 && strings.Count(out, "HANDOFFD_TEST")+strings.Count(out, "draining")+strings.Count(out, "killing") == 0
+		})
+	}
+	descriptors := func() int {
+		t.Helper()
+		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	reload()
+	alone()
+	before := 0
+	waitFor(t, "descriptors at rest", func() bool {
+		n := descriptors()
+		rest := n == before
+		before = n
+		return rest
+	})
+	for range reloads {
+		reload()
+	}
+	alone()
+	waitFor(t, fmt.Sprintf("%d descriptors", before), func() bool { return descriptors() <= before })
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", d.cmd.Process.Pid, d.cmd.Process.Pid))
+	if err == nil && len(strings.Fields(string(children))) > 1 {
+		t.Errorf("children are left: %s", children)
+	}
+	if got, want := d.get(), fmt.Sprintf("generation %d, hello", reloads+2); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestUsage: mistakes on the command line, and what is said about them.
+func TestUsage(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", "")
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", exitUsage, "COMMANDS"},
+		{"--help", exitDone, "COMMANDS"},
+		{"--version", exitDone, "dev"},
+		{"completion bash", exitDone, "handoffd"},
+		{"nonsense", exitUsage, `no command "nonsense"`},
+		{"--nonsense", exitUsage, "nonsense"},
+		{"run", exitUsage, "no program"},
+		{"run --help", exitDone, "--drain-timeout"},
+		{"run --ready maybe -- true", exitUsage, `--ready "maybe": want notify, exec or alive:DURATION`},
+		{"run --probation soon -- true", exitUsage, "soon"},
+		{"run --drain-timeout -1s -- true", exitUsage, "--drain-timeout -1s"},
+		{"run --max-generations 0 -- true", exitUsage, "--max-generations 0"},
+		{"run --listen 80 -- true", exitUsage, `--listen "80": want NAME=ADDRESS`},
+		{"run --stop-signal NOSUCH -- true", exitUsage, `--stop-signal "NOSUCH"`},
+		{"run --notify-access some -- true", exitUsage, `--notify-access "some": want main or all`},
+		{"run -- true", exitUndone, "no sockets were passed"},
+		{"reload --hold --dry-run", exitUsage, "exclude each other"},
+		{"reload a b", exitUsage, `unexpected argument "b"`},
+		{"reload /absent", exitUsage, "/absent"},
+		{"reload", exitUnavailable, "RUNTIME_DIRECTORY"},
+		{"commit x", exitUsage, `unexpected argument "x"`},
+		{"status --control /absent/socket", exitUnavailable, "/absent/socket"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			out, code := verb(t, strings.Fields(c.args)...)
+			if code != c.code || !strings.Contains(out, c.want) {
+				t.Errorf("it exits with %d, want %d and %q: %s", code, c.code, c.want, out)
+			}
+		})
+	}
+}
+
+func dialUnix(path string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+}
