@@ -134,13 +134,25 @@ func TestDrainBeforeRooms(t *testing.T) {
 	})
 }
 
-func TestUnknownMember(t *testing.T) {
+func TestForeignConnection(t *testing.T) {
 	g := newGeneration(t)
-	for _, state := range [][]byte{nil, position{Member: 7}.marshal()} {
-		if carry, err := g.serve(g.ctx, nil, state); err == nil || errors.Is(err, handoff.ErrCarry) || carry != nil {
-			t.Errorf("position %q: got %q and error %v, want an error", state, carry, err)
-		}
+	if carry, err := g.serve(g.ctx, nil, nil); !errors.Is(err, errPosition) || carry != nil {
+		t.Errorf("without a position: got %q and error %v, want errPosition", carry, err)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		g := newGeneration(t)
+		alice := g.connect(t, "alice")
+		alice.send(t, sent(ws.NewPingFrame(nil)))
+		synctest.Wait()
+		state := alice.carried(t, g)
+		lost := newGeneration(t) // which has not got the rooms
+		lost.goOn(alice, state)
+		alice.expect(t, ws.NewPongFrame(nil)) // was on its way
+		alice.expect(t, bye(serviceRestart, "the room was lost"))
+		if e := <-alice.ended; e.err == nil || errors.Is(e.err, handoff.ErrCarry) {
+			t.Errorf("serve returned %v, want an error", e.err)
+		}
+	})
 }
 
 // A member whose connection does not come is given up after a while.

@@ -84,6 +84,9 @@ func (s *server) serve(ctx context.Context, c net.Conn, state []byte) (carry []b
 	}
 	m, err := s.hub.attach(p.Member)
 	if err != nil {
+		// The rooms were lost on the way, and the client had better begin anew.
+		c.SetWriteDeadline(time.Now().Add(closeTimeout))
+		c.Write(append(p.Out, closeFrame(serviceRestart, "the room was lost")...))
 		return nil, err
 	}
 	ss := &session{hub: s.hub, m: m, c: c, position: p}

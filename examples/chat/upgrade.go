@@ -91,8 +91,11 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tryAgainLater is a status code of the registry that RFC 6455 begins.
-const tryAgainLater ws.StatusCode = 1013
+// Status codes of the registry that RFC 6455 begins.
+const (
+	serviceRestart ws.StatusCode = 1012
+	tryAgainLater  ws.StatusCode = 1013
+)
 
 // sweep dismisses the members whose connections have not come with them: those
 // whose client went away in between.

@@ -13,8 +13,9 @@
 //   - A call without an end (Ticks) would take longer than any drain timeout. The
 //     server ends it with OK, and the client calls again and says how far it is.
 //
-// The first two take nothing of the client: no retry policy, no
-// grpc.WaitForReady.
+// The first two take nothing of the client: no retry policy, and no
+// grpc.WaitForReady. It has to wait for as long as the restart takes, of course,
+// and grpc-go gives up an attempt to connect after 20 s.
 package main
 
 import (
@@ -67,9 +68,12 @@ func run(ctx context.Context, listen string, drainTimeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	// GracefulStop first waits for connections that have not said anything yet,
-	// for as long as this.
-	srv := grpc.NewServer(grpc.ConnectionTimeout(5 * time.Second))
+	srv := grpc.NewServer(
+		// GracefulStop first waits for connections that have not said anything
+		// yet, for as long as this.
+		grpc.ConnectionTimeout(5*time.Second),
+		grpc.MaxConcurrentStreams(1000),
+	)
 	srv.RegisterService(&service, e)
 	if err := svc.Serve(ln, newGraceful(srv, ln)); err != nil {
 		return err
