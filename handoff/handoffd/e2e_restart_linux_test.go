@@ -200,12 +200,19 @@ func TestGivesUp(t *testing.T) {
 		if status := m.Property(service, "ExecMainStatus"); status != "42" {
 			t.Errorf("the main process exited with %s, want 42:\n%s", status, m.Journal("-u", service))
 		}
-		// Without its socket the service does not start at all.
-		m.Systemctl("stop", "holdfast-app.socket")
-		m.InstallUnit(service+".d/test.conf", "[Unit]\nWants=\n[Service]\nRestart=no\nSockets=\n")
-		m.InstallUnit("holdfast-app.socket.d/test.conf", "[Socket]\nService=other.service\n")
-		if out, err := m.TrySystemctl("start", service); err == nil {
-			t.Logf("%s: %s", out, m.Property(service, "ActiveState"))
+	})
+}
+
+// TestNoSockets: a service without its sockets does not start, and says what to do.
+func TestNoSockets(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		const lonely = "lonely.service"
+		m.InstallUnit(lonely, "[Service]\nType=notify\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http\n")
+		if out, err := m.TrySystemctl("start", lonely); err == nil {
+			t.Errorf("the start succeeds: %s", out)
+		}
+		if log, want := m.Journal("-u", lonely), "no sockets were passed"; !strings.Contains(log, want) {
+			t.Errorf("the journal does not say %q:\n%s", want, log)
 		}
 	})
 }

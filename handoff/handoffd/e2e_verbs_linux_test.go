@@ -139,5 +139,8 @@ func TestVerbs(t *testing.T) {
 		if out, err := handoffd(t, m, "status"); err != nil || !strings.Contains(out, "/usr/local/bin/other") {
 			t.Errorf("status: %v: %s", err, out)
 		}
+		if log, want := m.Journal("HANDOFF_EVENT=serves", "GENERATION=3"), "generation 3 serves"; !strings.Contains(log, want) {
+			t.Errorf("the journal has no such entry with these fields: %q", log)
+		}
 	})
 }
