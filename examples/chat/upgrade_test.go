@@ -127,11 +127,11 @@ func TestUpgradeKeepsWhatWasReadAhead(t *testing.T) {
 	if _, err := io.WriteString(c, request.String()); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
 	if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v and error %v, want status 101", resp, err)
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
 	}
 	if p := <-positions; string(p.In) != string(sent(text("early"))) || p.Member != 1 {
 		t.Errorf("the connection begins with member %d and %q read, want 1 and %q", p.Member, p.In, sent(text("early")))
