@@ -40,15 +40,20 @@ func TestReadmeShowsThisProgram(t *testing.T) {
 // The units of the README serve as they stand there, and keep the port open
 // while the service is restarted.
 func TestReadmeUnits(t *testing.T) {
-	pair := fences(t, "ini")
-	if len(pair) != 2 {
-		t.Fatalf("README.md shows %d units, want a socket and a service", len(pair))
+	pair := map[string]string{}
+	for _, text := range fences(t, "ini") {
+		first, _, _ := strings.Cut(text, "\n")
+		if name, ok := strings.CutPrefix(first, "# "); ok { // else it is a part of a unit
+			pair[name] = text
+		}
+	}
+	if len(pair) != 2 || pair["hello.socket"] == "" || pair["hello.service"] == "" {
+		t.Fatalf("README.md shows the units %q, want a socket and a service called hello", pair)
 	}
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallFile("/usr/local/bin/hello", systemdtest.Build(t, "."), 0o755)
-		for _, text := range pair {
-			first, _, _ := strings.Cut(text, "\n")
-			m.InstallUnit(strings.TrimPrefix(first, "# "), text)
+		for name, text := range pair {
+			m.InstallUnit(name, text)
 		}
 		m.Systemctl("start", "hello.socket")
 		load, err := loadtest.Start(t.Context(), loadtest.Options{
