@@ -74,6 +74,11 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 			s.log.Debug("not stored", "generation", p.number, "name", name)
 			continue
 		}
+		if !n.Message.Has("FDPOLL", "0") {
+			s.lastWatch++
+			e.watch = s.lastWatch
+			s.hangups.add(e.file, e.watch)
+		}
 		above, err := s.memory.name(name)
 		if err != nil {
 			s.logOf(err, p.number, "the manager does not keep what was stored")
@@ -97,11 +102,19 @@ func (s *Supervisor) lastsNot() bool {
 // discard lets go of entries that were taken out of the store.
 func (s *Supervisor) discard(entries []*entry) {
 	for _, e := range entries {
+		if e.watch != 0 {
+			s.hangups.remove(e.file)
+		}
 		e.file.Close()
 		if e.above != "" {
 			s.above.drop(e.above)
 		}
 	}
+}
+
+// hungUp drops an entry that is of no use any more.
+func (s *Supervisor) hungUp(watch int32) {
+	s.discard(s.store.drop(func(e *entry) bool { return e.watch == watch }))
 }
 
 // remember notes the number of a generation, so that no later one gets it.

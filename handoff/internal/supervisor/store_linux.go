@@ -21,6 +21,7 @@ type entry struct {
 	file   *os.File // ours
 	above  string   // the name under which the manager has it too; "": it has not
 	owner  uint64   // the generation that stored it; 0: one that is over
+	watch  int32    // by which a hangup is told; 0: it does not matter
 	shared bool     // several may have it at once
 	// holders are the generations that were given it, with the delivery's ID, or 0
 	// where they inherited it. One that is not shared has at most one.

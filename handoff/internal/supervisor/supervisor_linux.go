@@ -46,6 +46,8 @@ type Supervisor struct {
 	caller    uint64 // the last number given to one
 	cgroups   *cgroups
 	watch     *cgroupWatch
+	hangups   *hangups
+	lastWatch int32  // the last ID that hangups was given
 	note      string // what the status says beside the generations
 	text      string // the status as the manager knows it, or is about to
 	children  *children
@@ -189,6 +191,9 @@ func (s *Supervisor) begin() (err error) {
 	} else if s.watch, err = watchCgroups(func(wd int) { s.post(func() { s.cgroupChanged(wd) }) }); err != nil {
 		return err
 	}
+	if s.hangups, err = watchHangups(func(id int32) { s.post(func() { s.hungUp(id) }) }); err != nil {
+		return err
+	}
 	s.children, err = watchChildren(func(pid int, status generation.ExitStatus) {
 		s.post(func() { s.reaped(pid, status) })
 	})
@@ -218,6 +223,9 @@ func (s *Supervisor) close() {
 	}
 	if s.watch != nil {
 		s.watch.close()
+	}
+	if s.hangups != nil {
+		s.hangups.close()
 	}
 	for _, t := range s.timers {
 		t.t.Stop()

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestCallerGoes: a reload goes on without the one who asked for it, and its
+// verdict is kept.
+func TestCallerGoes(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 2s\n")
+		ctx, kill := context.WithCancel(t.Context())
+		defer kill()
+		cmd := m.Command(ctx, "/usr/local/bin/handoffd", "reload", "--control", "/run/holdfast-app/control")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		says := func(text string) func() bool {
+			return func() bool {
+				out, err := handoffd(t, m, "status")
+				return err == nil && strings.Contains(out, text)
+			}
+		}
+		waitFor(t, "a successor", says("starting"))
+		kill()
+		cmd.Wait()
+		waitFor(t, "the verdict", says("generation 2 done"))
+	})
+}
+
+// TestLongReload: a reload, and a start, may take longer than TimeoutStartSec=.
+// handoffd has its own time limit.
+func TestLongReload(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 5s\n")
+		m.Systemctl("reload", service)
+		if state := m.Property(service, "ActiveState"); state != "active" {
+			t.Errorf("the service is %s, want active", state)
+		}
+	})
+}
