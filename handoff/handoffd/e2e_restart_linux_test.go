@@ -216,3 +216,27 @@ func TestNoSockets(t *testing.T) {
 		}
 	})
 }
+
+// TestNoStore: where the manager keeps nothing, connections cross a reload all the
+// same, and are finished politely before a restart.
+func TestNoStore(t *testing.T) {
+	const rounds, requests, clients = 3, 500, 16
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		begin(t, m, "[Service]\nFileDescriptorStoreMax=0\n")
+		o := loadtest.Options{Clients: clients, KeepAlive: true, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo)}
+		underLoad(t, m, o, func(load *loadtest.Load) {
+			for range rounds {
+				progress(t, load, requests)
+				before := load.Counts().Reconnected
+				m.Systemctl("reload", service)
+				progress(t, load, requests)
+				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				if n := load.Counts().Reconnected - before; n != 0 {
+					t.Errorf("at a reload %d clients reconnected", n)
+				}
+				m.Systemctl("restart", service)
+			}
+			progress(t, load, requests)
+		})
+	})
+}

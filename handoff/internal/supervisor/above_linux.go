@@ -20,13 +20,14 @@ import (
 // in order, so that a manager that does not read delays no generation.
 type above struct {
 	n      *notify.Notifier // nil: there is none
+	keeps  bool             // it has a store for descriptors
 	queue  chan func()
 	failed func(error)
 	over   chan struct{}
 }
 
 func newAbove(n *notify.Notifier, failed func(error)) *above {
-	a := &above{n: n, queue: make(chan func(), 256), failed: failed, over: make(chan struct{})}
+	a := &above{n: n, keeps: keeps(n), queue: make(chan func(), 256), failed: failed, over: make(chan struct{})}
 	go func() {
 		defer close(a.over)
 		for f := range a.queue {
@@ -34,6 +35,41 @@ func newAbove(n *notify.Notifier, failed func(error)) *above {
 		}
 	}()
 	return a
+}
+
+// probeName is what a manager is asked to keep to see whether it does.
+const probeName = "handoffd.probe"
+
+// keeps reports whether the manager keeps descriptors. It does not say that it does
+// not (FileDescriptorStoreMax=0), and before systemd v254 nothing at all; but what
+// it does not keep it closes.
+func keeps(n *notify.Notifier) bool {
+	if limit, known := n.StoreLimit(); known || !n.Managed() {
+		return limit > 0
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), probeName), os.NewFile(uintptr(fds[1]), probeName)
+	defer ours.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = n.StoreUnpolled(ctx, probeName, theirs)
+	theirs.Close()
+	if err == nil {
+		err = n.Barrier(ctx)
+	}
+	if err != nil {
+		return false
+	}
+	poll := []unix.PollFd{{Fd: int32(fds[0])}}
+	_, err = unix.Poll(poll, 0)
+	kept := err == nil && poll[0].Revents&unix.POLLHUP == 0
+	if kept {
+		kept = n.Remove(ctx, probeName) == nil
+	}
+	return kept
 }
 
 // then calls f once everything before was sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
@@ -26,8 +27,13 @@ func (s *Supervisor) do(e generation.Effect) {
 		}
 	case generation.Forget:
 		if p := s.processes[e.Gen]; p != nil {
-			s.last = lastWords{p.number, p.out.lines()}
+			if p.out != nil {
+				s.last = lastWords{p.number, p.out.lines()}
+			}
 			s.forget(p)
+			// A reload is a burst of work in a process that else has none: without it
+			// what the burst took would stay.
+			go debug.FreeOSMemory()
 		}
 	case generation.Deliver:
 		s.deliver(e.To)
@@ -126,7 +132,7 @@ func (s *Supervisor) result(v generation.Verdict) Result {
 
 // output returns the last lines of a generation.
 func (s *Supervisor) output(gen uint64) []string {
-	if p := s.processes[gen]; p != nil {
+	if p := s.processes[gen]; p != nil && p.out != nil {
 		return p.out.lines()
 	}
 	if s.last.gen == gen {

@@ -54,7 +54,7 @@ func (s *Supervisor) inherit() error {
 	if s.memory, err = recall(state); err != nil {
 		return err
 	}
-	if fresh {
+	if fresh && s.above.keeps {
 		s.above.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Store(ctx, aboveState, s.memory.file) })
 	}
 	for _, name := range stale {

@@ -79,6 +79,9 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 			e.watch = s.lastWatch
 			s.hangups.add(e.file, e.watch)
 		}
+		if !s.above.keeps {
+			continue
+		}
 		above, err := s.memory.name(name)
 		if err != nil {
 			s.logOf(err, p.number, "the manager does not keep what was stored")
@@ -95,7 +98,7 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 // what it would have left.
 func (s *Supervisor) lastsNot() bool {
 	limit, known := s.above.n.StoreLimit()
-	full := !s.above.n.Managed() || known && len(s.store.entries)+1 >= limit
+	full := !s.above.keeps || known && len(s.store.entries)+1 >= limit
 	return full && s.machine.Situation() == generation.ServiceStopping
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 )
 
-// manifestName is what package handoff leaves for every generation that starts: a
-// parcel that is looked into and never emptied.
+// manifestName begins the names of what package handoff leaves for every generation
+// that starts: a parcel that is looked into and never emptied.
 const manifestName = "handoff.manifest"
 
 // An entry is a descriptor that a generation has stored.
@@ -45,7 +45,7 @@ func newEntry(name string, f *os.File, owner uint64) *entry {
 // peer, such as a connection or a parcel, since each would take away from the
 // other what it reads.
 func shareable(name string, f *os.File) bool {
-	if name == manifestName {
+	if strings.HasPrefix(name, manifestName) {
 		return true
 	}
 	kind, err := activation.Inspect(f)
@@ -108,7 +108,8 @@ func (st *store) inherit(gen uint64, all bool) []activation.NamedFile {
 	return files
 }
 
-// due returns what is to be delivered to the target.
+// due returns what is to be delivered to the target. Manifests are for those that
+// start.
 func (st *store) due() []*entry {
 	if st.target == 0 {
 		return nil
@@ -116,7 +117,7 @@ func (st *store) due() []*entry {
 	var list []*entry
 	for _, e := range st.entries {
 		_, held := e.holders[st.target]
-		if e.owner != st.target && !held && (e.shared || len(e.holders) == 0) {
+		if e.owner != st.target && !held && !strings.HasPrefix(e.name, manifestName) && (e.shared || len(e.holders) == 0) {
 			list = append(list, e)
 		}
 	}

@@ -174,7 +174,11 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	defer stop()
 	alive, rest := context.WithCancel(context.Background())
 	defer rest()
-	go s.above.n.Watchdog(alive, s.answers)
+	go func() {
+		if err := s.above.n.Watchdog(alive, s.answers); err != nil {
+			s.log.Error("the manager's watchdog gets no signs of life", "error", err)
+		}
+	}()
 	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
 	for s.exit == nil {
 		(<-s.calls)()
