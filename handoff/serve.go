@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/keepalive"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -77,8 +79,9 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 		}
 	}
 	if h == nil {
-		srv.Handler = &leavingHandler{s: s, next: srv.Handler}
-		h = &httpServer{srv: srv, tracker: keepalive.New(srv, keepalive.Options{})}
+		handler := &leavingHandler{s: s, next: srv.Handler}
+		srv.Handler = handler
+		h = &httpServer{srv: srv, handler: handler, tracker: keepalive.New(srv, keepalive.Options{})}
 		s.servers = append(s.servers, h)
 	}
 	if secure && !h.secure {
@@ -89,14 +92,22 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 	return nil
 }
 
+// handoverTime bounds the wait for handlers whose connections the server does not
+// have any more. It is for those that hijack one and give it to a Carrier; others
+// may serve theirs for as long as they like, and are not waited for.
+const handoverTime = time.Second
+
 // A leavingHandler tells the clients of connections that will not be carried to
 // close them, from the moment the service is told to stop.
 type leavingHandler struct {
-	s    *Service
-	next http.Handler
+	s       *Service
+	next    http.Handler
+	running sync.WaitGroup // handlers, those with a hijacked connection included
 }
 
 func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.running.Add(1)
+	defer h.running.Done()
 	if h.s.leaving.Load() && (r.TLS != nil || !h.s.store.available()) && r.Header.Get("Upgrade") == "" {
 		w.Header().Set("Connection", "close") // for HTTP/2 it means GOAWAY
 	}
@@ -105,6 +116,23 @@ func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		next = http.DefaultServeMux
 	}
 	next.ServeHTTP(w, r)
+}
+
+// handOver waits for the handlers that still run, once no request can begin any
+// more. Between Hijack and Carrier.Go a connection is nobody's: without the wait
+// the drain would not know of it, and the process end with it.
+func (h *leavingHandler) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handoverTime)
+	defer cancel()
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		h.running.Wait()
+	}()
+	select {
+	case <-returned:
+	case <-ctx.Done():
+	}
 }
 
 // A server is one that Run runs.
@@ -150,6 +178,7 @@ func serveError(ln net.Listener, err error) error {
 // An httpServer is one whose connections can be carried.
 type httpServer struct {
 	srv       *http.Server
+	handler   *leavingHandler
 	tracker   *keepalive.Tracker
 	listeners []httpListener
 	secure    bool // serves TLS, too
@@ -192,6 +221,7 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 	if err := h.tracker.Drain(ctx, take); err != nil {
 		return fmt.Errorf("handoff: %w (%w): %w", ErrCut, context.Cause(ctx), err)
 	}
+	h.handler.handOver(ctx)
 	return nil
 }
 
