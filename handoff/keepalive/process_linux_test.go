@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -30,14 +31,7 @@ const (
 // generation is a server in a process of its own. It says "ready" when it
 // serves, adopts what comes in until the other end closes, and when its standard
 // input ends gives its connections away and reports its counts.
-func generation() {
-	if err := runGeneration(); err != nil {
-		fmt.Fprintln(os.Stderr, "generation:", err)
-		os.Exit(1)
-	}
-}
-
-func runGeneration() error {
+func generation([]string) error {
 	ln, err := net.FileListener(os.NewFile(fdListener, "listener"))
 	if err != nil {
 		return err
@@ -154,10 +148,9 @@ func startProcess(t *testing.T, ln, in *os.File) (p *process, next *os.File) {
 	}
 	out := os.NewFile(uintptr(pair[0]), "out")
 	next = os.NewFile(uintptr(pair[1]), "in")
-	cmd := exec.Command(os.Args[0])
+	cmd := helpertest.Command(t, "generation")
 	// The race detector would make each exit take a second.
-	cmd.Env = append(os.Environ(), helperEnv+"=generation", "GORACE=atexit_sleep_ms=0")
-	cmd.Stderr = os.Stderr
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0")
 	cmd.ExtraFiles = []*os.File{ln, in, out}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
