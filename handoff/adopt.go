@@ -7,26 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
-
-// loadStates gives the program the states in parcels that it is to have. They are
-// still in the parcels meanwhile: if this generation dies in a Load, the next one
-// finds them there.
-func (in *inbox) loadStates(ctx context.Context, parcels []*received) error {
-	for _, p := range parcels {
-		for _, saved := range p.states {
-			if saved.fate != take {
-				continue
-			}
-			if err := in.s.load(ctx, saved); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // A reading takes everything out of one parcel.
 type reading struct {
@@ -68,7 +52,8 @@ func (in *inbox) read(ctx context.Context, p *received) error {
 // half a parcel is what a generation leaves that has died.
 func (r *reading) all(ctx context.Context) (bool, error) {
 	limit := backoff{s: r.s}
-	receiving, begun := ctx, false
+	receiving := ctx
+	begun := slices.ContainsFunc(r.p.states, func(s savedState) bool { return s.fate == take })
 	for {
 		items, err := r.p.reader.Receive(receiving)
 		switch {
@@ -82,7 +67,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 				return false, failed
 			}
 		case ctx.Err() != nil && receiving == ctx:
-			if !begun || !r.p.complete || r.s.out.Load() == nil {
+			if !begun || !r.p.complete || r.p.conns > 0 && r.s.out.Load() == nil {
 				return false, nil
 			}
 			receiving = context.WithoutCancel(ctx)
@@ -219,6 +204,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
+	r.s.counters.carriedIn.Add(1)
 	if err := r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec); err != nil {
 		r.s.lose(c, err)
 	}

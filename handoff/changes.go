@@ -29,12 +29,16 @@ func (c *changes) add(name string, conn syscall.Conn) {
 	c.sockets = append(c.sockets, storedSocket{name, conn})
 }
 
+func (s *Service) removeAll(ctx context.Context, names []string) {
+	for _, name := range names {
+		s.report(s.store.remove(ctx, name))
+	}
+}
+
 // settleStore makes the changes, and leaves the manifest. What cannot be done is
 // reported: the service can serve without it.
 func (s *Service) settleStore(ctx context.Context) {
-	for _, name := range s.changes.removals {
-		s.report(s.store.remove(ctx, name))
-	}
+	s.removeAll(ctx, s.changes.removals)
 	for _, sock := range s.changes.sockets {
 		if err := s.store.put(ctx, sock.name, 0, sock.conn); err != nil {
 			s.reportf("%w: a restart will close and bind it anew: %w", ErrLost, err)

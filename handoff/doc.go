@@ -79,9 +79,11 @@
 //	version     state                  the version of which a state will be saved
 //	keys                               the ticket keys, a secret
 //
-// The last two are in the parcel called "handoff.manifest", which is looked into
-// and never emptied. A listener is stored as "handoff.listen.NAME", a packet socket
-// as "handoff.packet.NAME", and a parcel as "handoff.parcel." with a random number.
+// The last two are in a parcel that is looked into and never emptied, stored as
+// "handoff.manifest." with a random number; of several the one of the latest
+// generation counts. The others are "handoff.parcel." with a random number. A
+// listener is stored as "handoff.listen.NAME", a packet socket as
+// "handoff.packet.NAME".
 //
 // Each payload begins with a head of 28 bytes, its numbers little-endian:
 //
@@ -92,6 +94,12 @@
 //	16  int64    when, in seconds of Unix time
 //	24  uint32   how many bytes of the connection follow that were read and not used
 //	28           these bytes, and then what the program left: the state
+//
+// A manager that starts a generation beside another gives what is called
+// "handoff.parcel." to one generation at a time, over HANDOFF_SOCKET or at its start,
+// takes it back from one that ends without having acknowledged it, and gives all
+// else to each that starts. It says OWNED=1 at once to a generation that it starts
+// alone.
 //
 // The keys are, for each, when it was made, in seconds of Unix time (int64), and
 // 32 bytes; what encrypts the tickets of a listener is

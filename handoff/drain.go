@@ -61,7 +61,7 @@ func (r *run) drain() error {
 		errs = append(errs, s.save(ctx))
 	}
 	r.upkeep.end(ErrDraining)
-	<-r.upkeep.done
+	receive(canceled, r.upkeep.done)
 	if err := s.manager.Barrier(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("handoff: %w: %w", ErrLost, err))
 	}

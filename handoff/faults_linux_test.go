@@ -59,7 +59,7 @@ func TestKilledWhileDraining(t *testing.T) {
 		addr := m.listen("echo", "tcp", "127.0.0.1:0")
 		app := appConfig{HTTP: inherited, Echo: inherited, State: 1}
 		g := m.start(app)
-		m.holds(manifestName)
+		m.holds(manifestPrefix)
 		for at := 1; ; at++ {
 			clients := connect(t, addr, 4)
 			get(t, web)
@@ -98,7 +98,7 @@ func TestKilledWhileDraining(t *testing.T) {
 				t.Errorf("%d of %d connections went on", alive, len(clients))
 			}
 			get(t, web)
-			m.holds(manifestName)
+			m.holds(manifestPrefix)
 			for _, r := range g.reported() {
 				if !strings.Contains(r, parcel.ErrTruncated.Error()) {
 					t.Errorf("killed at message %d: reported %q", at, r)
@@ -152,7 +152,7 @@ func TestSuccessorDies(t *testing.T) {
 				g.mustReport(parcel.ErrTaken.Error())
 			}
 			t.Logf("%d of %d connections went on", alive, n)
-			m.holds(manifestName)
+			m.holds(manifestPrefix)
 			g.stop()
 		})
 	}
@@ -242,7 +242,7 @@ func TestForeignParcels(t *testing.T) {
 	g.mustReport("handoff.parcel.garbage", "removed", parcel.ErrFormat.Error())
 	g.mustReport("handoff.parcel.pipe", "removed", parcel.ErrFormat.Error())
 	g.mustReport(`"unknown"`, ErrUnknown.Error())
-	m.holds(manifestName, "handoff.parcel")
+	m.holds(manifestPrefix, parcelPrefix)
 	g.stop()
 }
 
@@ -263,7 +263,7 @@ func TestFileLimit(t *testing.T) {
 	if alive := step(t, clients); alive != n {
 		t.Errorf("%d of %d connections went on", alive, n)
 	}
-	m.holds(manifestName)
+	m.holds(manifestPrefix)
 	g.stop()
 }
 
@@ -279,7 +279,7 @@ func TestUnknownCarrier(t *testing.T) {
 		other := appConfig{HTTP: inherited, KeepConns: patience}
 		for range 2 {
 			g = m.replace(g, other)
-			if !slices.Contains(m.stored(), "handoff.parcel") {
+			if !slices.Contains(m.stored(), parcelPrefix) {
 				t.Errorf("the connections do not wait in the store: %q", m.stored())
 			}
 		}

@@ -28,22 +28,10 @@ func (in *inbox) open(ctx context.Context) error {
 	s := in.s
 	last := s.readManifest()
 	newest := last.generation
-	for _, name := range s.set.Names() {
-		if !strings.HasPrefix(name, parcelPrefix) {
-			continue
-		}
-		files, err := s.set.Files(name)
-		if err != nil {
-			s.report(err)
-			continue
-		}
-		s.store.hold(len(files))
-		for _, f := range files {
-			p := &received{name: name, file: f}
-			if in.look(p) {
-				in.parcels = append(in.parcels, p)
-				newest = max(newest, p.newest)
-			}
+	for _, p := range s.inherited(parcelPrefix) {
+		if in.look(p) {
+			in.parcels = append(in.parcels, p)
+			newest = max(newest, p.newest)
 		}
 	}
 	if s.generation.Load() <= newest {
@@ -102,7 +90,7 @@ func (in *inbox) look(p *received) bool {
 		return false
 	}
 	if err == nil {
-		err = s.look(p)
+		err = s.inspect(p)
 	}
 	switch {
 	case err == nil:
@@ -130,15 +118,19 @@ func (in *inbox) plan(parcels []*received) []*received {
 			}
 		}
 	}
-	// First what is whole: a writer that still runs may take its time.
-	slices.SortStableFunc(parcels, func(a, b *received) int {
-		if a.complete != b.complete {
-			if a.complete {
-				return -1
-			}
+	// States come before the connections that may need them, and what is whole
+	// before what its writer may take its time for.
+	rank := func(p *received) int {
+		switch {
+		case len(p.states) > 0:
+			return 0
+		case p.complete:
 			return 1
 		}
-		return cmp.Compare(a.newest, b.newest)
+		return 2
+	}
+	slices.SortStableFunc(parcels, func(a, b *received) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.newest, b.newest))
 	})
 	var read []*received
 	for _, p := range parcels {
@@ -237,14 +229,8 @@ func (in *inbox) done(p *received) {
 // An error is one of State.Load.
 func (in *inbox) run(ctx context.Context) error {
 	defer in.close()
-	if err := in.loadStates(ctx, in.parcels); err != nil {
+	if err := in.readAll(ctx); err != nil || ctx.Err() != nil {
 		return err
-	}
-	for len(in.parcels) > 0 {
-		if err := in.read(ctx, in.parcels[0]); err != nil || ctx.Err() != nil {
-			return err
-		}
-		in.parcels = in.parcels[1:]
 	}
 	if in.s.intake == nil {
 		in.s.own(ctx)
@@ -289,6 +275,12 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 	for _, f := range d.Files[1:] {
 		f.Close()
 	}
+	if strings.HasPrefix(d.Name, manifestPrefix) {
+		// It is for those that start.
+		s.manifest.found(d.Name)
+		p.close()
+		return nil
+	}
 	if !strings.HasPrefix(d.Name, parcelPrefix) || len(d.Files) != 1 {
 		s.counters.refused.Add(1)
 		s.reportf("delivery of %d descriptors called %q: %w", len(d.Files), d.Name, ErrUnknown)
@@ -298,15 +290,28 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 	if !in.look(p) {
 		return nil
 	}
-	for _, p := range in.plan([]*received{p}) {
-		in.parcels = append(in.parcels, p)
-		if err := in.loadStates(ctx, in.parcels); err != nil {
-			return err
+	in.parcels = in.plan([]*received{p})
+	return in.readAll(ctx)
+}
+
+// readAll reads all parcels, each after the states in it were loaded. They are
+// still in the parcel meanwhile: if this generation dies in a Load, the next one
+// finds them there.
+func (in *inbox) readAll(ctx context.Context) error {
+	for len(in.parcels) > 0 {
+		p := in.parcels[0]
+		for _, saved := range p.states {
+			if saved.fate != take {
+				continue
+			}
+			if err := in.s.load(ctx, saved); err != nil {
+				return err
+			}
 		}
 		if err := in.read(ctx, p); err != nil || ctx.Err() != nil {
 			return err
 		}
-		in.parcels = nil
+		in.parcels = in.parcels[1:]
 	}
 	return nil
 }

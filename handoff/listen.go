@@ -117,7 +117,8 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 			found = append(found, sock)
 			continue
 		}
-		s.reportf("stored socket %q on %v: %w, want %s %s: removed", name, k.addr(sock), ErrUnknown, network, address)
+		s.later = append(s.later, fmt.Errorf("handoff: stored socket %q on %v: %w, want %s %s: removed",
+			name, k.addr(sock), ErrUnknown, network, address))
 		sock.Close()
 	}
 	switch {

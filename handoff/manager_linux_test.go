@@ -1,23 +1,20 @@
 package handoff
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -51,8 +48,12 @@ type manager struct {
 type stored struct {
 	name string
 	file *os.File
-	sent map[*generation]uint64 // deliveries not yet acknowledged
+	// A parcel is one generation's: two would take out of it what is the other's.
+	holder   *generation
+	delivery uint64 // 0: inherited
 }
+
+func (s *stored) isParcel() bool { return strings.HasPrefix(s.name, parcelPrefix) }
 
 func newManager(t *testing.T) *manager {
 	t.Helper()
@@ -91,6 +92,9 @@ func (m *manager) listen(name, network, address string) string {
 		if f, err = c.(*net.UDPConn).File(); err != nil {
 			m.t.Fatal(err)
 		}
+		// A busy machine may keep datagrams waiting for seconds. Without root the queue
+		// stays as short as it is.
+		control(f, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20) })
 	} else {
 		ln, err := net.Listen(network, address)
 		if err != nil {
@@ -111,42 +115,6 @@ func (m *manager) listen(name, network, address string) string {
 	}
 	m.sockets = append(m.sockets, activation.NamedFile{Name: name, File: f})
 	return addr.String()
-}
-
-// A generation is a process that the manager has started.
-type generation struct {
-	m         *manager
-	number    int
-	cmd       *exec.Cmd
-	receiver  *notify.Receiver
-	deliverer *parcel.Deliverer // nil across a restart
-	out       output
-	end       context.CancelFunc
-	tasks     sync.WaitGroup
-	exited    chan struct{}
-	err       error // of its exit
-
-	mu    sync.Mutex
-	heard []string // every assignment, in order
-	news  chan struct{}
-}
-
-// output collects what a process prints.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 // spawn starts a generation of the app with that configuration.
@@ -177,6 +145,12 @@ func (m *manager) spawn(app appConfig) *generation {
 	defer m.mu.Unlock()
 	files := slices.Clone(m.sockets)
 	for _, s := range m.store {
+		if s.isParcel() {
+			if m.overlap && m.current != nil || s.holder != nil {
+				continue
+			}
+			s.holder = g
+		}
 		files = append(files, activation.NamedFile{Name: s.name, File: s.file})
 	}
 	if m.overlap {
@@ -209,47 +183,8 @@ func (m *manager) spawn(app appConfig) *generation {
 	return g
 }
 
-// close ends what listens to the generation.
-func (g *generation) close() {
-	g.end()
-	g.tasks.Wait()
-	g.receiver.Close()
-	if g.deliverer != nil {
-		g.deliverer.Close()
-	}
-}
-
-// listen answers what the generation sends, as systemd does.
-func (g *generation) listen(ctx context.Context) {
-	for {
-		n, err := g.receiver.Receive(ctx)
-		if errors.Is(err, notify.ErrRefused) {
-			g.m.t.Errorf("generation %d: %v", g.number, err)
-			continue
-		}
-		if err != nil {
-			return
-		}
-		g.m.mu.Lock()
-		hear := g.m.hear
-		g.m.mu.Unlock()
-		if hear != nil {
-			hear(g, n)
-		}
-		g.m.act(ctx, g, n)
-		g.mu.Lock()
-		for _, f := range n.Message {
-			g.heard = append(g.heard, f.Key+"="+f.Value)
-		}
-		close(g.news)
-		g.news = make(chan struct{})
-		g.mu.Unlock()
-		n.Close()
-	}
-}
-
 // act keeps and drops what the generation asks for.
-func (m *manager) act(ctx context.Context, g *generation, n *notify.Notification) {
+func (m *manager) act(g *generation, n *notify.Notification) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	name := n.Message.FDName()
@@ -262,11 +197,10 @@ func (m *manager) act(ctx context.Context, g *generation, n *notify.Notification
 				f.Close()
 				continue
 			}
-			s := &stored{name: name, file: f, sent: make(map[*generation]uint64)}
-			m.store = append(m.store, s)
-			if m.overlap && m.current != nil && m.current != g {
-				m.deliver(ctx, m.current, s)
-			}
+			m.store = append(m.store, &stored{name: name, file: f})
+		}
+		if g != m.current {
+			m.deliver()
 		}
 	}
 }
@@ -289,77 +223,38 @@ func (m *manager) drop(match func(*stored) bool) {
 	})
 }
 
-func (m *manager) deliver(ctx context.Context, g *generation, s *stored) {
-	id, err := g.deliverer.Deliver(ctx, s.name, s.file)
-	if err != nil {
-		return // it has gone; the next one inherits it
+// deliver passes the parcels that nobody has on to the generation that serves.
+func (m *manager) deliver() {
+	if !m.overlap || m.current == nil {
+		return
 	}
-	s.sent[g] = id
-}
-
-// acknowledge drops from the store what the generation has taken.
-func (g *generation) acknowledge(ctx context.Context) {
-	for {
-		id, err := g.deliverer.Next(ctx)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, s := range m.store {
+		if !s.isParcel() || s.holder != nil {
+			continue
+		}
+		id, err := m.current.deliverer.Deliver(ctx, s.name, s.file)
 		if err != nil {
-			return
+			return // it has gone; the next one inherits them
 		}
-		g.m.mu.Lock()
-		g.m.drop(func(s *stored) bool { return s.sent[g] == id })
-		g.m.mu.Unlock()
+		s.holder, s.delivery = m.current, id
 	}
 }
 
-func (g *generation) said() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.heard)
-}
-
-// await waits until the generation has said an assignment that begins so, n times.
-func (g *generation) await(prefix string, n int) {
-	g.m.t.Helper()
-	deadline := time.After(patience)
-	for {
-		g.mu.Lock()
-		count := 0
-		for _, s := range g.heard {
-			if strings.HasPrefix(s, prefix) {
-				count++
-			}
-		}
-		news := g.news
-		g.mu.Unlock()
-		if count >= n {
-			return
-		}
-		select {
-		case <-news:
-		case <-g.exited:
-			g.m.t.Fatalf("generation %d ended (%v) before %d times %q:\n%s", g.number, g.err, n, prefix, g.out.String())
-		case <-deadline:
-			g.m.t.Fatalf("generation %d has not said %q %d times:\n%s\n%q", g.number, prefix, n, g.out.String(), g.said())
+// reclaim takes back what a generation that has ended has not taken.
+func (m *manager) reclaim(g *generation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.store {
+		if s.holder == g {
+			s.holder, s.delivery = nil, 0
 		}
 	}
-}
-
-func (g *generation) signal(sig os.Signal) {
-	g.m.t.Helper()
-	if err := g.cmd.Process.Signal(sig); err != nil {
-		g.m.t.Fatal(err)
+	if m.current == g {
+		m.current = nil
 	}
-}
-
-// wait waits until the generation has ended, and returns its error.
-func (g *generation) wait() error {
-	g.m.t.Helper()
-	select {
-	case <-g.exited:
-		return g.err
-	case <-time.After(patience):
-		g.m.t.Fatalf("generation %d does not end:\n%s", g.number, g.out.String())
-		return nil
-	}
+	m.deliver()
 }
 
 // start starts a generation and waits until it is ready.
@@ -379,25 +274,7 @@ func (m *manager) commit(g *generation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.current = g
-}
-
-// owned tells the generation that no other holds anything.
-func (g *generation) owned() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := g.deliverer.Owned(ctx); err != nil {
-		g.m.t.Error(err)
-	}
-}
-
-// stop has the generation drain, and checks that it ends well.
-func (g *generation) stop() {
-	g.m.t.Helper()
-	g.signal(syscall.SIGTERM)
-	if err := g.wait(); err != nil {
-		g.m.t.Errorf("generation %d ended with %v:\n%s", g.number, err, g.out.String())
-	}
-	g.close()
+	m.deliver()
 }
 
 // restart replaces old as systemd does.
@@ -435,8 +312,10 @@ func (m *manager) stored() []string {
 	var names []string
 	for _, s := range m.store {
 		name := s.name
-		if strings.HasPrefix(name, parcelPrefix) {
-			name = strings.TrimSuffix(parcelPrefix, ".")
+		for _, prefix := range []string{parcelPrefix, manifestPrefix} {
+			if strings.HasPrefix(name, prefix) {
+				name = prefix
+			}
 		}
 		names = append(names, name)
 	}
@@ -459,31 +338,12 @@ func bothWays(t *testing.T, f func(t *testing.T, m *manager)) {
 	}
 }
 
-// counters reads what the app has printed at its end.
-func (g *generation) counters() Counters {
-	g.m.t.Helper()
-	for line := range strings.Lines(g.out.String()) {
-		if text, ok := strings.CutPrefix(line, "counters "); ok {
-			var c Counters
-			if err := json.Unmarshal([]byte(text), &c); err != nil {
-				g.m.t.Fatal(err)
-			}
-			return c
+// holds waits until the store holds exactly that, as stored names it.
+func (m *manager) holds(want ...string) {
+	m.t.Helper()
+	for deadline := time.Now().Add(patience); !slices.Equal(m.stored(), want); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.t.Fatalf("in the store: %q, want %q", m.stored(), want)
 		}
 	}
-	g.m.t.Fatalf("generation %d printed no counters:\n%s", g.number, g.out.String())
-	return Counters{}
 }
-
-// reported returns what the app was told by Options.Report.
-func (g *generation) reported() []string {
-	var list []string
-	for line := range strings.Lines(g.out.String()) {
-		if text, ok := strings.CutPrefix(line, "report "); ok {
-			list = append(list, strings.TrimSpace(text))
-		}
-	}
-	return list
-}
-
-var _ io.Writer = (*output)(nil)

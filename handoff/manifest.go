@@ -1,7 +1,9 @@
 package handoff
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,9 +15,9 @@ import (
 // store as a parcel of its own, which is looked into and never emptied, so that it
 // outlives a crash.
 type manifest struct {
-	mu     sync.Mutex
-	stored bool // there is one in the store
-	final  bool // it is the next generation's to replace
+	mu    sync.Mutex
+	names []string // under which there is one in the store
+	final bool     // it is the next generation's to replace
 }
 
 // A promise is what is known of the generation before.
@@ -28,32 +30,28 @@ type promise struct {
 // keys. One that cannot be read is reported, and does not matter.
 func (s *Service) readManifest() promise {
 	var last promise
-	files, err := s.set.Files(manifestName)
-	if missing(err) {
-		return last
-	}
-	s.report(err)
-	s.store.hold(1)
-	s.manifest.stored = true
-	for _, f := range files {
-		p := &received{name: manifestName, file: f}
-		err := s.look(p)
+	var found []*received
+	for _, p := range s.inherited(manifestPrefix) {
+		s.manifest.found(p.name)
+		err := s.inspect(p)
 		p.close()
 		if err != nil {
-			s.reportf("%s: %w: %w", manifestName, ErrUnknown, err)
+			s.reportf("%s: %w: %w", p.name, ErrUnknown, err)
 			continue
 		}
-		if p.newest < last.generation {
-			continue
-		}
+		found = append(found, p)
+	}
+	slices.SortFunc(found, func(a, b *received) int { return cmp.Compare(a.newest, b.newest) })
+	for _, p := range found {
 		last = promise{p.newest, p.promises}
-		if s.keys != nil {
-			keys, err := parseKeys(p.keys)
-			if err != nil {
-				s.reportf("%s: %w: %w", manifestName, ErrUnknown, err)
-			}
-			s.keys.inherit(keys, time.Now())
+		if s.keys == nil {
+			continue
 		}
+		keys, err := parseKeys(p.keys)
+		if err != nil {
+			s.reportf("%s: %w: %w", p.name, ErrUnknown, err)
+		}
+		s.keys.inherit(keys, time.Now())
 	}
 	return last
 }
@@ -72,9 +70,16 @@ func (s *Service) writeManifest(ctx context.Context) {
 	if m.final {
 		return
 	}
-	if m.stored {
-		s.report(s.store.remove(ctx, manifestName))
-		m.stored = false
+	spare := s.spare()
+	if s.carries() {
+		spare++
+	}
+	// There is one at every moment, unless there is no room for two.
+	old := m.names
+	m.names = nil
+	if !s.store.room(1 + spare) {
+		s.removeAll(ctx, old)
+		old = nil
 	}
 	entries := []parcel.Entry{s.firstEntry()}
 	for name, st := range s.states {
@@ -83,15 +88,20 @@ func (s *Service) writeManifest(ctx context.Context) {
 	if s.keys != nil {
 		entries = append(entries, parcel.Entry{Kind: kindKeys, Payload: s.record(record{data: s.keys.marshal()}), Secret: true})
 	}
-	spare := s.spare()
-	if s.carries() {
-		spare++
-	}
-	err := s.store.leave(ctx, manifestName, spare, entries...)
-	if err != nil {
+	name := uniqueName(manifestPrefix)
+	if err := s.store.leave(ctx, name, spare, entries...); err != nil {
 		s.reportf("the fd store does not do, see FileDescriptorStoreMax= in systemd.service(5): %w", err)
+	} else {
+		m.names = []string{name}
 	}
-	m.stored = err == nil
+	s.removeAll(ctx, old)
+}
+
+// found notes that there is one in the store, to be removed with the next.
+func (m *manifest) found(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names = append(m.names, name)
 }
 
 // finish leaves the manifest to the next generation.

@@ -40,7 +40,7 @@ type Options struct {
 
 	// KeepConns is how long carried connections whose Carrier or listener this
 	// program does not have wait in the store for a later generation; 0: they are
-	// closed at once.
+	// closed at once. A generation looks at it when it starts.
 	KeepConns time.Duration
 
 	// KeepStates is how long a state that this program cannot read waits in the

@@ -45,7 +45,7 @@ func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
 	if len(b.names) == maxParcels {
 		return nil, fmt.Errorf("%d parcels are full", maxParcels)
 	}
-	name := parcelName()
+	name := uniqueName(parcelPrefix)
 	w, err := b.store.begin(ctx, name, b.spare, parcel.WriterOptions{Live: b.live, Timeout: liveTimeout}, b.first)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package handoff
 import (
 	"bytes"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -18,6 +19,7 @@ type received struct {
 	complete bool         // the writer has ended it
 	newest   uint64       // generation of its records
 	states   []savedState // in it
+	conns    int          // connections in it
 	wanted   int          // entries that this program has a use for
 	kept     int          // entries that wait for a later generation
 
@@ -32,8 +34,25 @@ type savedState struct {
 	fate fate
 }
 
-// look opens p and checks everything that waits in it, and takes nothing out.
-func (s *Service) look(p *received) error {
+// inherited takes what was inherited under names that begin so.
+func (s *Service) inherited(prefix string) []*received {
+	var list []*received
+	for _, name := range s.set.Names() {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		files, err := s.set.Files(name)
+		s.report(err)
+		s.store.hold(len(files))
+		for _, f := range files {
+			list = append(list, &received{name: name, file: f})
+		}
+	}
+	return list
+}
+
+// inspect opens p and checks everything that waits in it, and takes nothing out.
+func (s *Service) inspect(p *received) error {
 	r, err := parcel.NewReader(p.file, parcel.ReaderOptions{})
 	if err != nil {
 		return err
@@ -45,6 +64,9 @@ func (s *Service) look(p *received) error {
 			return err
 		}
 		p.newest = max(p.newest, rec.generation)
+		if kind == kindConn || kind == kindHTTP {
+			p.conns++
+		}
 		switch {
 		case kind == kindState:
 			rec.data = bytes.Clone(rec.data)

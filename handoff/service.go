@@ -44,6 +44,7 @@ type Service struct {
 	reloads    []func(context.Context) error
 	keys       *keyring // nil without ServeTLS
 	changes    changes  // to be made in the store
+	later      []error  // to be reported without the lock
 	manifest   manifest
 
 	generation atomic.Uint64
@@ -160,11 +161,17 @@ func (s *Service) closeAll() error {
 // change runs f, which adds to what the service consists of.
 func (s *Service) change(f func() error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running || s.closed {
-		return ErrRunning
+	err := ErrRunning
+	if !s.running && !s.closed {
+		err = f()
 	}
-	return f()
+	later := s.later
+	s.later = nil
+	s.mu.Unlock()
+	for _, err := range later {
+		s.report(err)
+	}
+	return err
 }
 
 // Inherited returns what the process inherited. What Listen and ListenPacket do

@@ -116,7 +116,7 @@ func (s *Service) save(ctx context.Context) error {
 		data, err := st.Save(ctx)
 		if err == nil {
 			payload := s.record(record{version: st.Version, data: data})
-			err = s.store.leave(ctx, parcelName(), 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
+			err = s.store.leave(ctx, uniqueName(parcelPrefix), 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("handoff: save state %q: %w: %w", st.name, ErrLost, err))

@@ -25,47 +25,6 @@ func get(t *testing.T, addr string) {
 	}
 }
 
-// printed waits until the generation has printed a line that begins so.
-func (g *generation) printed(prefix string) string {
-	g.m.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		for line := range strings.Lines(g.out.String()) {
-			if strings.HasPrefix(line, prefix) {
-				return strings.TrimSpace(line)
-			}
-		}
-		if time.Now().After(deadline) {
-			g.m.t.Fatalf("generation %d has not printed %q:\n%s", g.number, prefix, g.out.String())
-		}
-	}
-}
-
-// mustReport waits until Options.Report was told something with all these parts.
-func (g *generation) mustReport(parts ...string) {
-	g.m.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		reports := g.reported()
-		if slices.ContainsFunc(reports, func(r string) bool {
-			return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(r, p) })
-		}) {
-			return
-		}
-		if time.Now().After(deadline) {
-			g.m.t.Fatalf("generation %d reported %q, want one with %q", g.number, reports, parts)
-		}
-	}
-}
-
-// holds waits until the store holds exactly that, as stored names it.
-func (m *manager) holds(want ...string) {
-	m.t.Helper()
-	for deadline := time.Now().Add(patience); !slices.Equal(m.stored(), want); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			m.t.Fatalf("in the store: %q, want %q", m.stored(), want)
-		}
-	}
-}
-
 // TestState keeps a count over generations.
 func TestState(t *testing.T) {
 	bothWays(t, func(t *testing.T, m *manager) {
@@ -82,7 +41,7 @@ func TestState(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		if !m.overlap {
-			m.holds(manifestName, "handoff.parcel")
+			m.holds(manifestPrefix, parcelPrefix)
 		}
 	})
 }
@@ -112,7 +71,7 @@ func TestStateVersion(t *testing.T) {
 		get(t, addr)
 		g = m.restart(g, appConfig{HTTP: inherited, State: 1, Unreadable: Drop})
 		g.mustReport("dropped", ErrStateVersion.Error())
-		m.holds(manifestName)
+		m.holds(manifestPrefix)
 		g.stop()
 	})
 	t.Run("expires", func(t *testing.T) {
@@ -143,7 +102,7 @@ func TestStateVersion(t *testing.T) {
 		addr := m.listen("http", "tcp", "127.0.0.1:0")
 		v2 := appConfig{HTTP: inherited, State: 2}
 		g := m.start(v2)
-		m.holds(manifestName)
+		m.holds(manifestPrefix)
 		get(t, addr)
 		bad := m.spawn(appConfig{HTTP: inherited, State: 1})
 		if err := bad.wait(); err == nil {
@@ -216,7 +175,7 @@ func TestPacket(t *testing.T) {
 		stop := make(chan struct{})
 		sent := make(chan int64)
 		go func() {
-			tick := time.NewTicker(200 * time.Microsecond)
+			tick := time.NewTicker(500 * time.Microsecond)
 			defer tick.Stop()
 			sum := int64(0)
 			for i := int64(1); ; i++ {

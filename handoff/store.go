@@ -17,22 +17,24 @@ import (
 // (systemd-analyze fdstore): nothing secret is in them.
 const (
 	prefix         = "handoff."
-	listenPrefix   = prefix + "listen."  // and the listener's name
-	packetPrefix   = prefix + "packet."  // and the packet socket's name
-	parcelPrefix   = prefix + "parcel."  // and a random number
-	manifestName   = prefix + "manifest" // a parcel, too
-	storeTimeout   = 10 * time.Second    // for one exchange with the manager
-	maxStoredName  = notify.MaxName      // with its prefix
-	longestPrefix  = len(listenPrefix)   // as long as packetPrefix
-	maxServiceName = maxStoredName - longestPrefix
+	listenPrefix   = prefix + "listen."   // and the listener's name
+	packetPrefix   = prefix + "packet."   // and the packet socket's name
+	parcelPrefix   = prefix + "parcel."   // and a random number
+	manifestPrefix = prefix + "manifest." // and a random number
 )
 
-// parcelName returns a name that was never used before: a removal that arrives
+// maxServiceName is the longest name that leaves room for a prefix.
+const maxServiceName = notify.MaxName - len(manifestPrefix)
+
+// storeTimeout bounds one exchange with the manager.
+const storeTimeout = 10 * time.Second
+
+// uniqueName returns a name that was never used before: a removal that arrives
 // late cannot hit another parcel.
-func parcelName() string {
+func uniqueName(prefix string) string {
 	var b [16]byte
 	rand.Read(b[:])
-	return parcelPrefix + hex.EncodeToString(b[:])
+	return prefix + hex.EncodeToString(b[:])
 }
 
 // A store is the manager's fd store, as far as this generation knows it.
@@ -41,7 +43,7 @@ type store struct {
 
 	mu   sync.Mutex
 	used int  // entries of ours; others' are not known
-	shut bool // the manager keeps nothing, or nothing more
+	shut bool // the manager keeps nothing, though it does not say so
 }
 
 // configured reports whether the manager may keep something: before systemd v254
@@ -56,6 +58,14 @@ func (st *store) available() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.configured() && !st.shut
+}
+
+// room reports whether n entries more fit in, as far as that is known.
+func (st *store) room(n int) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	limit, known := st.manager.StoreLimit()
+	return !known || st.used+n <= limit
 }
 
 // hold counts n entries that are there already; a negative n those that went.
@@ -158,6 +168,6 @@ func (st *store) await(ctx context.Context, name string, send func() error) erro
 	}
 	count := st.used
 	st.used--
-	st.shut = true
+	st.shut = !known
 	return &parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(count), Err: err}
 }

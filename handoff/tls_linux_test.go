@@ -21,7 +21,7 @@ func TestResumption(t *testing.T) {
 		addr := m.listen("https", "tcp", "127.0.0.1:0")
 		app := appConfig{HTTPS: inherited}
 		g := m.start(app)
-		m.holds(manifestName)
+		m.holds(manifestPrefix)
 		config := &tls.Config{
 			ServerName:         "localhost",
 			InsecureSkipVerify: true,
@@ -47,7 +47,7 @@ func TestResumption(t *testing.T) {
 		}
 		for i := range 5 {
 			g = m.replace(g, app)
-			m.holds(manifestName)
+			m.holds(manifestPrefix)
 			if resumed, _ := visit(); !resumed {
 				t.Errorf("after %d replacements the handshake does not resume", i+1)
 			}
