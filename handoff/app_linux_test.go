@@ -34,8 +34,8 @@ type appConfig struct {
 	Accepts    []uint32 // beside State
 	Unreadable Unreadable
 
-	DrainTimeout, LameDuck, KeepConns, KeepStates time.Duration
-	MaxConns                                      int
+	DrainTimeout, LameDuck, Grace, KeepConns, KeepStates time.Duration
+	MaxConns                                             int
 
 	Reload string // "fail", or how long a reload takes
 	Files  uint64 // RLIMIT_NOFILE
@@ -69,7 +69,7 @@ func app([]string) error {
 			return err
 		}
 	}
-	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns}
+	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns}
 	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 	ctx := context.Background()
 	svc, err := Open(ctx, o)

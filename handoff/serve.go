@@ -81,7 +81,7 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 	if h == nil {
 		handler := &leavingHandler{s: s, next: srv.Handler}
 		srv.Handler = handler
-		h = &httpServer{srv: srv, handler: handler, tracker: keepalive.New(srv, keepalive.Options{})}
+		h = &httpServer{srv: srv, handler: handler, tracker: keepalive.New(srv, keepalive.Options{Grace: s.o.Grace})}
 		s.servers = append(s.servers, h)
 	}
 	if secure && !h.secure {
