@@ -10,6 +10,11 @@ import (
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
+// slack is how many descriptors handoffd may hold more at one moment than at
+// another, such as what a generation stores a moment after it was ready. A leak is
+// one for each reload.
+const slack = 6
+
 // TestNothingPilesUp: after many reloads under load there is one generation, and
 // as much of everything else as after the first.
 func TestNothingPilesUp(t *testing.T) {
@@ -70,7 +75,7 @@ func TestNothingPilesUp(t *testing.T) {
 			t.Errorf("%d clients opened %d connections, %d of them anew", clients, c.Connections, c.Reconnected)
 		}
 		alone()
-		waitFor(t, "the descriptors of before", func() bool { return descriptors() <= before })
+		waitFor(t, "the descriptors of before", func() bool { return descriptors() <= before+slack })
 		t.Logf("%d reloads, %v: %d descriptors, resident %d KiB after 10 reloads and %d KiB now, %d dying cgroups",
 			reloads, c, before, memory, resident(), dying())
 		if now := resident(); now > 2*memory {

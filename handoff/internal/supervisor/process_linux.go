@@ -98,16 +98,19 @@ func (s *Supervisor) reaped(pid int, status generation.ExitStatus) {
 }
 
 // exited tells the machine that p's main process has ended, after all that it had
-// to say.
+// to say: that may be that another process is the main one now.
 func (s *Supervisor) exited(p *process, status generation.ExitStatus) {
-	p.main.Release()
-	p.main, p.exited = nil, true
-	p.stopTimer()
-	addr := p.receiver.Addr()
+	pid, addr := p.pid, p.receiver.Addr()
 	go func() {
 		await(addr)
 		p.out.flush()
 		s.post(func() {
+			if p.pid != pid || p.main == nil {
+				return
+			}
+			p.main.Release()
+			p.main, p.exited = nil, true
+			p.stopTimer()
 			s.feed(generation.Exited{Gen: p.number, Status: status})
 			s.checkEmptied(p)
 		})

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestNotifications: what a generation may tell besides READY=1, sd_notify(3).
+func TestNotifications(t *testing.T) {
+	const path = "/usr/local/bin/next"
+	cases := []struct {
+		name, flags, program string
+		want                 string // in the status
+	}{
+		{"a program that forks", "", `
+child = os.fork()
+if child:
+    s.send(b'MAINPID=%d\nREADY=1\nSTATUS=forked' % child)
+    os._exit(0)
+time.sleep(1000)
+`, "forked"},
+		{"another process speaks", "--notify-access all", `
+if os.fork() == 0:
+    s.send(b'READY=1\nSTATUS=from a child')
+    os._exit(0)
+time.sleep(1000)
+`, "from a child"},
+		{"more time", "--ready-timeout 2s", `
+s.send(b'EXTEND_TIMEOUT_USEC=60000000')
+time.sleep(4)
+s.send(b'READY=1\nSTATUS=at last')
+time.sleep(1000)
+`, "at last"},
+		{"a watchdog that is heeded", "--watchdog 4s", `
+assert os.environ['WATCHDOG_USEC'] == '4000000' and os.environ['WATCHDOG_PID'] == str(os.getpid())
+s.send(b'READY=1')
+for i in range(12):
+    time.sleep(0.5)
+    s.send(b'WATCHDOG=1')
+s.send(b'STATUS=still there')
+while True:
+    time.sleep(0.5)
+    s.send(b'WATCHDOG=1')
+`, "still there"},
+	}
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				m.WriteFile(path, []byte(python+c.program), 0o755)
+				begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+c.flags+" -- "+path+"\n")
+				waitFor(t, c.want, func() bool {
+					out, err := handoffd(t, m, "status")
+					return err == nil && strings.Contains(out, "1           serving") && strings.Contains(out, c.want)
+				})
+				if out, err := m.TrySystemctl("reload", service); err != nil {
+					t.Errorf("the reload fails: %v: %s", err, out)
+				}
+				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				pid := serving(t, m)
+				m.Output("kill", "-KILL", pid)
+				waitFor(t, "another generation", func() bool {
+					now := serving(t, m)
+					return now != "" && now != "-" && now != pid
+				})
+			})
+		}
+	})
+}
