@@ -21,9 +21,9 @@ type reading struct {
 	refused map[string]int // connections that nobody here knows, by kind and name
 }
 
-// read takes everything out of p. It ends with ctx, and what has not been taken
-// by then stays for the next generation.
-func (in *inbox) read(ctx context.Context, p *received) error {
+// read takes everything out of p, and reports whether it has come to its end. It
+// ends with ctx, and what has not been taken by then stays for the next generation.
+func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 	s := in.s
 	r := &reading{
 		s:       s,
@@ -37,14 +37,14 @@ func (in *inbox) read(ctx context.Context, p *received) error {
 			s.reportf("%d connections of %s: %w", n, what, ErrUnknown)
 		}
 	}()
-	end, err := r.all(ctx)
+	end, err = r.all(ctx)
 	if err := r.rest.close(context.WithoutCancel(ctx)); err != nil {
 		s.reportf("keep for a later generation: %w: %w", ErrLost, err)
 	}
 	if end {
 		in.done(p)
 	}
-	return err
+	return end, err
 }
 
 // all reports whether it has come to the parcel's end. When ctx ends, a parcel

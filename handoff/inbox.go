@@ -229,7 +229,7 @@ func (in *inbox) done(p *received) {
 // An error is one of State.Load.
 func (in *inbox) run(ctx context.Context) error {
 	defer in.close()
-	if err := in.readAll(ctx); err != nil || ctx.Err() != nil {
+	if err := in.readAll(ctx); err != nil || len(in.parcels) > 0 {
 		return err
 	}
 	if in.s.intake == nil {
@@ -308,9 +308,10 @@ func (in *inbox) readAll(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := in.read(ctx, p); err != nil || ctx.Err() != nil {
+		if end, err := in.read(ctx, p); err != nil || !end && ctx.Err() != nil {
 			return err
 		}
+		p.close()
 		in.parcels = in.parcels[1:]
 	}
 	return nil

@@ -141,6 +141,9 @@ func (r *run) start(ctx context.Context) error {
 	if s.intake == nil {
 		s.settleStore(ctx)
 	}
+	if s.intake == nil && len(r.inbox.parcels) == 0 {
+		s.own(ctx)
+	}
 	s.ready.Store(true)
 	if err := s.manager.Ready(ctx); err != nil {
 		// The manager will find that the service is late; the clients have it.
