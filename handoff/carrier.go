@@ -23,8 +23,10 @@ import (
 // number of bytes that it has written; no byte is lost by that. Where the cause is
 // ErrNoSuccessor, too, there is as much time to say goodbye.
 //
-// Whatever it returns, c is closed, and with ErrCarry it goes on elsewhere. Any
-// other error says no more than that the connection is over. A connection that
+// state is the function's to keep and change, and not nil for a carried connection.
+// Whatever it returns, c is closed, and with ErrCarry it goes on elsewhere.
+// ErrRefused says that it could not go on, which is counted, and reported for the
+// first one. Any other error says that the connection is over. A connection that
 // was carried is a *net.TCPConn or *net.UnixConn, with its socket options as they
 // were and without deadlines; others are what Accept returned or Carrier.Go was
 // given.
@@ -71,6 +73,8 @@ type Carrier struct {
 	idle   sync.Cond // live is empty
 	live   map[*carried]struct{}
 	closed bool // no more is served, and what is live was cut
+
+	refused sync.Once // the first connection that was refused is reported
 }
 
 // A carried is a connection that a Carrier serves.
@@ -164,7 +168,7 @@ func (k *Carrier) run(c *carried, state []byte) {
 	if cut {
 		c.Close()
 	} else {
-		k.finish(ctx, c, carry, errors.Is(err, ErrCarry))
+		k.finish(ctx, c, carry, err)
 	}
 	k.mu.Lock()
 	delete(k.live, c)
@@ -176,10 +180,15 @@ func (k *Carrier) run(c *carried, state []byte) {
 }
 
 // finish carries a connection on, or closes it.
-func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, on bool) {
+func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err error) {
 	s := k.s
 	switch cause := context.Cause(ctx); {
-	case !on:
+	case errors.Is(err, ErrRefused):
+		k.refused.Do(func() { s.reportf("carrier %q: connection with %v: %w", k.name, c.RemoteAddr(), err) })
+		s.counters.refused.Add(1)
+		c.Close()
+		return
+	case !errors.Is(err, ErrCarry):
 		c.Close()
 		if cause != nil {
 			s.counters.finished.Add(1)

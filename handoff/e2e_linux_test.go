@@ -32,7 +32,6 @@ NonBlocking=yes
 const socket = `[Socket]
 ListenStream=127.0.0.1:8080
 FileDescriptorName=http
-NonBlocking=yes
 `
 
 func onEachSystemd(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {

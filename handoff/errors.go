@@ -40,6 +40,14 @@ var (
 	// no use in this program, and was removed from the store and closed.
 	ErrUnknown = errors.New("inherited, and nothing here knows it")
 
+	// ErrNotKept: the fd store had no room, or the service has none. Where its size
+	// is known there is a *parcel.LimitError, too.
+	ErrNotKept = errors.New("the manager does not keep it, see FileDescriptorStoreMax= in systemd.service(5)")
+
+	// ErrRefused is what a ConnFunc returns for a connection whose state it cannot
+	// make sense of. The connection is closed, and counted as refused.
+	ErrRefused = errors.New("the state of the connection is refused")
+
 	// ErrLost, in what Options.Report is told: a connection, state or parcel could
 	// not be kept.
 	ErrLost = errors.New("lost in the hand-over")

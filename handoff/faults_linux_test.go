@@ -168,9 +168,9 @@ func TestStoreFull(t *testing.T) {
 		want  []string
 	}{
 		{0, false, false, nil},
-		{0, true, false, []string{"FileDescriptorStoreMax="}},
+		{0, true, false, []string{ErrNotKept.Error()}},
 		{1, false, false, []string{parcel.LimitStore + " is 1, and there are 2"}},
-		{2, false, true, []string{"FileDescriptorStoreMax="}}, // no room for the manifest
+		{2, false, true, []string{ErrNotKept.Error(), parcel.LimitStore + " is 2, and there are 3"}}, // no room for the manifest
 		{3, false, true, nil},
 	} {
 		t.Run(fmt.Sprintf("%d quiet %v", c.limit, c.quiet), func(t *testing.T) {

@@ -123,6 +123,7 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 	}
 	switch {
 	case len(found) == 1 && len(stored) == 1:
+		s.binds = true
 		s.store.hold(1)
 		return found[0], nil
 	case len(stored) > 0:
@@ -137,6 +138,7 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 		found = append(found, sock)
 	}
 	if sock, ok := any(found[0]).(syscall.Conn); ok && s.store.available() {
+		s.binds = true
 		s.changes.add(k.prefix+name, sock)
 		if u, ok := any(found[0]).(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // the next generation listens there

@@ -61,7 +61,7 @@ func (s *Service) readManifest() promise {
 // worse happens than that TLS clients do a full handshake after a crash. And it
 // shows whether there is a store at all, which systemd tells since v254 only.
 func (s *Service) writeManifest(ctx context.Context) {
-	if !s.store.available() {
+	if !s.store.available() || !s.leaves() {
 		return
 	}
 	m := &s.manifest
@@ -90,7 +90,7 @@ func (s *Service) writeManifest(ctx context.Context) {
 	}
 	name := uniqueName(manifestPrefix)
 	if err := s.store.leave(ctx, name, spare, entries...); err != nil {
-		s.reportf("the fd store does not do, see FileDescriptorStoreMax= in systemd.service(5): %w", err)
+		s.reportf("what the next generation needs: %w", err)
 	} else {
 		m.names = []string{name}
 	}
@@ -109,6 +109,12 @@ func (m *manifest) finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.final = true
+}
+
+// leaves reports whether this generation leaves anything to the next. For one that
+// does not there is no reason to ask the manager for room.
+func (s *Service) leaves() bool {
+	return s.keys != nil || len(s.states) > 0 || s.carries() || s.binds
 }
 
 // spare is how many entries of the store the states will need.

@@ -44,6 +44,7 @@ type Service struct {
 	reloads    []func(context.Context) error
 	keys       *keyring // nil without ServeTLS
 	changes    changes  // to be made in the store
+	binds      bool     // a socket that the store keeps
 	later      []error  // to be reported without the lock
 	manifest   manifest
 
@@ -215,8 +216,12 @@ func (s *Service) OnReload(f func(context.Context) error) error {
 
 // Owned is closed once no generation before this one holds anything that only
 // one may hold, and what it left has been taken over: the states are loaded. It
-// stays open where the drain comes first.
+// stays open where the drain comes first: wait for Draining as well.
 func (s *Service) Owned() <-chan struct{} { return s.owned }
+
+// Draining is closed when the drain begins, after Options.LameDuck: for those who
+// wait for something, such as Owned, that will not come any more.
+func (s *Service) Draining() <-chan struct{} { return s.finishing.Done() }
 
 func (s *Service) isOwned() bool {
 	select {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"sync"
 	"syscall"
 	"time"
@@ -83,7 +84,7 @@ func (st *store) put(ctx context.Context, name string, spare int, f syscall.Conn
 	if known && st.used+1+spare > limit {
 		used := st.used
 		st.mu.Unlock()
-		return &parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(used + 1 + spare), Err: syscall.ENOSPC}
+		return tooMany(name, limit, used+1+spare, syscall.ENOSPC)
 	}
 	st.used++
 	st.mu.Unlock()
@@ -163,11 +164,17 @@ func (st *store) await(ctx context.Context, name string, send func() error) erro
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	limit, known := st.manager.StoreLimit()
-	if !known {
-		limit = -1
-	}
 	count := st.used
 	st.used--
 	st.shut = !known
-	return &parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(count), Err: err}
+	if !known {
+		return fmt.Errorf("store %s: %w: %w", name, ErrNotKept, err)
+	}
+	return tooMany(name, limit, count, err)
+}
+
+// tooMany says that the store has no room for one called name.
+func tooMany(name string, limit, count int, err error) error {
+	return fmt.Errorf("%w: %w", ErrNotKept,
+		&parcel.LimitError{Op: "store " + name, Limit: parcel.LimitStore, Value: int64(limit), Count: int64(count), Err: err})
 }
