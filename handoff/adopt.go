@@ -191,7 +191,8 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 		r.refuse(it, err)
 		return
 	}
-	if k.take(ctx) != nil {
+	slot := k.take(ctx) == nil
+	if !slot && r.s.out.Load() != nil {
 		r.passOn(it, c, rec)
 		return
 	}
@@ -199,7 +200,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 	if len(rec.unread) > 0 {
 		c = &unreadConn{Conn: c, unread: rec.unread}
 	}
-	k.start(c, rec.data, true) // if it is too late for that, it has closed c
+	k.start(c, rec.data, slot) // if it is too late for that, it has closed c
 }
 
 // passOn leaves a connection that this generation has no time for to the next.

@@ -18,6 +18,10 @@ var errHurry = errors.New("a second interrupt")
 // connections that can be carried on at once.
 const hurryGrace = time.Second
 
+// settleTime is how long a drain waits for what is being taken over, and for a
+// State.Load that does not mind its context, before it goes on beside it.
+const settleTime = time.Second
+
 // drain ends the service without losing a client.
 func (r *run) drain() error {
 	s := r.s
@@ -124,6 +128,14 @@ func (r *run) finish(ctx context.Context) (errs []error) {
 	}
 	r.background.end(ErrDraining)
 	r.reading.end(ErrDraining)
+	// What has been taken out of a parcel reaches its server before that drains:
+	// where nothing can be carried it is finished there as all others are.
+	settled, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	select {
+	case <-r.reading.done:
+	case <-settled.Done():
+	}
 
 	waking, stopWaking := context.WithCancel(ctx)
 	defer stopWaking()
