@@ -25,6 +25,7 @@ func init() { helpers["app"] = app }
 // appConfig says what the program of these tests does.
 type appConfig struct {
 	HTTP   string // address of the listener "http"
+	H2C    bool   // "http" speaks HTTP/2, too
 	HTTPS  string // of "https"
 	Echo   string // of the listener "echo"
 	Hijack bool   // "http" turns connections over to the Carrier "echo"
@@ -111,6 +112,11 @@ func (a *application) setUp() error {
 			return err
 		}
 		srv := &http.Server{Handler: http.HandlerFunc(a.serveHTTP)}
+		if c.H2C {
+			srv.Protocols = new(http.Protocols)
+			srv.Protocols.SetHTTP1(true)
+			srv.Protocols.SetUnencryptedHTTP2(true)
+		}
 		for _, ln := range lns {
 			if err := a.svc.Serve(ln, srv); err != nil {
 				return err

@@ -1,15 +1,10 @@
 package handoff
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,76 +54,6 @@ func TestResumption(t *testing.T) {
 		g = m.start(app)
 		if resumed, _ := visit(); !resumed {
 			t.Error("after a crash the handshake does not resume")
-		}
-		g.stop()
-	})
-}
-
-// TestHTTP2: clients that speak HTTP/2 are told to go away, and lose no request.
-func TestHTTP2(t *testing.T) {
-	bothWays(t, func(t *testing.T, m *manager) {
-		addr := m.listen("https", "tcp", "127.0.0.1:0")
-		// On a busy machine a client may take longer for the next step of its handshake
-		// than a server should wait.
-		app := appConfig{HTTPS: inherited, Grace: patience / 2}
-		g := m.start(app)
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		var answered, connections atomic.Int64
-		for i := range 4 {
-			transport := &http.Transport{
-				ForceAttemptHTTP2: true,
-				TLSClientConfig:   &tls.Config{ServerName: "localhost", InsecureSkipVerify: true},
-				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-					connections.Add(1)
-					return new(net.Dialer).DialContext(ctx, network, addr)
-				},
-			}
-			defer transport.CloseIdleConnections() // not before all are done: it ends what is being opened
-			client := &http.Client{Transport: transport, Timeout: patience}
-			for range 4 { // streams at once
-				wg.Go(func() {
-					for {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						method, body := http.MethodGet, io.Reader(nil)
-						if i%2 == 1 {
-							method, body = http.MethodPost, strings.NewReader(strings.Repeat("body ", 500))
-						}
-						r, err := http.NewRequestWithContext(t.Context(), method, "https://localhost/", body)
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						answer, err := client.Do(r)
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						_, err = io.Copy(io.Discard, answer.Body)
-						answer.Body.Close()
-						if err != nil || answer.StatusCode != http.StatusOK || answer.ProtoMajor != 2 {
-							t.Errorf("%s %s: %v", answer.Proto, answer.Status, err)
-							return
-						}
-						answered.Add(1)
-					}
-				})
-			}
-		}
-		const replacements = 5
-		for range replacements {
-			waitFor(t, func() bool { return answered.Load() > 100 }, "no answers")
-			answered.Store(0)
-			g = m.replace(g, app)
-		}
-		close(stop)
-		wg.Wait()
-		if n := connections.Load(); n < 4*(replacements+1) {
-			t.Errorf("%d connections in %d replacements", n, replacements)
 		}
 		g.stop()
 	})
