@@ -50,6 +50,7 @@ func (r *run) drain() error {
 		time.AfterFunc(hurryGrace, func() { cut(context.Cause(hurried)) })
 	})()
 	s.manifest.finish()
+	receive(ctx, r.probing.done)
 	s.openOutbox(ctx)
 	errs := r.finish(ctx)
 

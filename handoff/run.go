@@ -78,6 +78,7 @@ type run struct {
 	over    chan struct{} // closed when nobody receives from failed any more
 	tasks   sync.WaitGroup
 
+	probing    task // asks what the manager keeps
 	reading    task // takes over what comes
 	background task // the functions of Go
 	upkeep     task // watchdog and ticket keys
@@ -149,9 +150,20 @@ func (r *run) start(ctx context.Context) error {
 		// The manager will find that the service is late; the clients have it.
 		s.report(err)
 	}
+	r.probing = r.spawn(r.probe)
 	r.upkeep = r.spawn(r.watchdog, func(ctx context.Context) error { s.keepKeys(ctx); return nil })
 	r.background = r.spawn(s.background...)
 	r.reading = r.spawn(r.inbox.run)
+	return nil
+}
+
+func (r *run) probe(ctx context.Context) error {
+	if !r.s.leaves() {
+		return nil
+	}
+	if err := r.s.store.probe(ctx); err != nil {
+		r.s.reportf("nothing is carried on, connections are finished: %w", err)
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ type store struct {
 
 	mu   sync.Mutex
 	used int  // entries of ours; others' are not known
+	kept bool // something came back from it
 	shut bool // the manager keeps nothing, though it does not say so
 }
 
@@ -54,11 +55,38 @@ func (st *store) configured() bool {
 	return st.manager.Managed() && (!known || limit > 0)
 }
 
-// available reports whether it has not yet turned out that it does not.
+// available reports whether it has not (yet, see probe) turned out that it does
+// not.
 func (st *store) available() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.configured() && !st.shut
+}
+
+// probe finds out whether the manager keeps anything where it does not say so. It
+// takes its time, so it goes on beside the service. Where something of the
+// generation before was kept, there is nothing to find out. ErrNotKept is news: it
+// is returned where nothing has shown that before.
+func (st *store) probe(ctx context.Context) error {
+	st.mu.Lock()
+	kept := st.kept
+	st.mu.Unlock()
+	if kept || !st.configured() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	keeps, err := st.manager.Keeps(ctx)
+	if keeps || err != nil {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.shut {
+		return nil
+	}
+	st.shut = true
+	return ErrNotKept
 }
 
 // room reports whether n entries more fit in, as far as that is known.
@@ -69,17 +97,22 @@ func (st *store) room(n int) bool {
 	return !known || st.used+n <= limit
 }
 
-// hold counts n entries that are there already; a negative n those that went.
+// hold counts n entries that came back; a negative n those that went.
 func (st *store) hold(n int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.used += n
+	st.kept = st.kept || n > 0
 }
 
 // put stores f under name, where beside it there is room for spare entries more.
 // The manager does not say whether it has taken it.
 func (st *store) put(ctx context.Context, name string, spare int, f syscall.Conn) error {
 	st.mu.Lock()
+	if st.shut {
+		st.mu.Unlock()
+		return fmt.Errorf("store %s: %w", name, ErrNotKept)
+	}
 	limit, known := st.manager.StoreLimit()
 	if known && st.used+1+spare > limit {
 		used := st.used
@@ -150,7 +183,9 @@ func (st *store) leave(ctx context.Context, name string, spare int, entries ...p
 
 // await waits until the manager has dealt with the parcel stored under name, and
 // then has send put something into it. The manager does not say when it has no
-// room and closes what it is given, but then send finds no reader.
+// room and closes what it is given, but then send finds no reader: mostly, since
+// systemd may close it a little later. That there is no store at all probe finds
+// out for sure.
 func (st *store) await(ctx context.Context, name string, send func() error) error {
 	barrier, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

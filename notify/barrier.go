@@ -31,7 +31,10 @@ func (n *Notifier) Barrier(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("notify: barrier: %w", err)
 	}
-	return n.ended(waitClosed(ctx, r))
+	if err := waitClosed(ctx, r); err != nil {
+		return n.ended(fmt.Errorf("notify: barrier: %w", err))
+	}
+	return nil
 }
 
 // waitClosed waits until no other end of the pipe is open.
@@ -42,10 +45,10 @@ func waitClosed(ctx context.Context, r *os.File) error {
 	case err == io.EOF:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("notify: barrier: %w: %w", ErrBlocked, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrBlocked, ctx.Err())
 	case err != nil:
-		return fmt.Errorf("notify: barrier: %w", err)
+		return err
 	default:
-		return fmt.Errorf("notify: barrier: %w: the manager wrote %d bytes into the barrier", ErrInvalid, n)
+		return fmt.Errorf("%w: the manager wrote %d bytes into a pipe that it was to close", ErrInvalid, n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 var helpers = map[string]func(args []string) error{
 	"service": serviceHelper,
 	"store":   storeHelper,
+	"keeps":   keepsHelper,
 	"twin":    twinHelper,
 	"flash":   flashHelper,
 	"parent":  parentHelper,

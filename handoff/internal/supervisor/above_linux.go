@@ -20,6 +20,7 @@ import (
 // in order, so that a manager that does not read delays no generation.
 type above struct {
 	n      *notify.Notifier // nil: there is none
+	probed chan struct{}    // closed once keeps is known
 	keeps  bool             // it has a store for descriptors
 	queue  chan func()
 	failed func(error)
@@ -27,7 +28,7 @@ type above struct {
 }
 
 func newAbove(n *notify.Notifier, failed func(error)) *above {
-	a := &above{n: n, keeps: keeps(n), queue: make(chan func(), 256), failed: failed, over: make(chan struct{})}
+	a := &above{n: n, probed: make(chan struct{}), queue: make(chan func(), 256), failed: failed, over: make(chan struct{})}
 	go func() {
 		defer close(a.over)
 		for f := range a.queue {
@@ -37,39 +38,30 @@ func newAbove(n *notify.Notifier, failed func(error)) *above {
 	return a
 }
 
-// probeName is what a manager is asked to keep to see whether it does.
-const probeName = "handoffd.probe"
+// probe finds out whether the manager has a store. Where something came back from
+// it, it has.
+func (a *above) probe(kept bool) {
+	if a.keeps = kept; kept {
+		close(a.probed)
+		return
+	}
+	go func() {
+		defer close(a.probed)
+		var err error
+		if a.keeps, err = a.n.Keeps(context.Background()); err != nil {
+			a.failed(err)
+		}
+	}()
+}
 
-// keeps reports whether the manager keeps descriptors. It does not say that it does
-// not (FileDescriptorStoreMax=0), and before systemd v254 nothing at all; but what
-// it does not keep it closes.
-func keeps(n *notify.Notifier) bool {
-	if limit, known := n.StoreLimit(); known || !n.Managed() {
-		return limit > 0
-	}
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
+// known reports whether it is known by now whether the manager has a store.
+func (a *above) known() bool {
+	select {
+	case <-a.probed:
+		return true
+	default:
 		return false
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), probeName), os.NewFile(uintptr(fds[1]), probeName)
-	defer ours.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	err = n.StoreUnpolled(ctx, probeName, theirs)
-	theirs.Close()
-	if err == nil {
-		err = n.Barrier(ctx)
-	}
-	if err != nil {
-		return false
-	}
-	poll := []unix.PollFd{{Fd: int32(fds[0])}}
-	_, err = unix.Poll(poll, 0)
-	kept := err == nil && poll[0].Revents&unix.POLLHUP == 0
-	if kept {
-		kept = n.Remove(ctx, probeName) == nil
-	}
-	return kept
 }
 
 // then calls f once everything before was sent.
@@ -124,6 +116,7 @@ func (a *above) drop(name string) {
 // close waits, for a limited time, until the manager has processed all that it was
 // told.
 func (a *above) close() error {
+	<-a.probed // has a deadline of its own
 	close(a.queue)
 	select {
 	case <-a.over:
@@ -149,6 +142,7 @@ func duplicate(file *os.File) (*os.File, error) {
 type memory struct {
 	file *os.File
 	last [2]uint64
+	kept bool // the manager has it
 }
 
 const (
@@ -159,7 +153,7 @@ const (
 // recall opens the memory that was inherited as f, or makes a new one where f is
 // nil.
 func recall(f *os.File) (*memory, error) {
-	m := &memory{file: f}
+	m := &memory{file: f, kept: f != nil}
 	if f == nil {
 		fd, err := unix.MemfdCreate("handoffd", unix.MFD_CLOEXEC)
 		if err != nil {

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +32,7 @@ func (s *Supervisor) inherit() error {
 			switch {
 			case name == aboveState && state == nil:
 				state = f
-			case name == aboveState:
+			case name == aboveState || name == notify.ProbeName:
 				f.Close()
 			case ours || leftByPrograms(name):
 				if !ours {
@@ -50,12 +49,8 @@ func (s *Supervisor) inherit() error {
 			}
 		}
 	}
-	fresh := state == nil
 	if s.memory, err = recall(state); err != nil {
 		return err
-	}
-	if fresh && s.above.keeps {
-		s.above.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Store(ctx, aboveState, s.memory.file) })
 	}
 	for _, name := range stale {
 		s.above.drop(name)

@@ -79,27 +79,52 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 			e.watch = s.lastWatch
 			s.hangups.add(e.file, e.watch)
 		}
-		if !s.above.keeps {
-			continue
+		if s.above.known() {
+			s.keepAbove(e)
 		}
-		above, err := s.memory.name(name)
-		if err != nil {
-			s.logOf(err, p.number, "the manager does not keep what was stored")
-			continue
-		}
-		e.above = above
-		s.above.keep(e)
 	}
 	s.route()
+}
+
+// keepAll has the manager keep what was stored before it was known to keep
+// anything.
+func (s *Supervisor) keepAll() {
+	<-s.above.probed
+	if s.above.keeps && !s.memory.kept {
+		s.memory.kept = true
+		s.above.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Store(ctx, aboveState, s.memory.file) })
+	}
+	for _, e := range s.store.entries {
+		if e.above == "" {
+			s.keepAbove(e)
+		}
+	}
+}
+
+// keepAbove has the manager keep e, if it keeps anything.
+func (s *Supervisor) keepAbove(e *entry) {
+	if !s.above.keeps {
+		return
+	}
+	above, err := s.memory.name(e.name)
+	if err != nil {
+		s.logOf(err, e.owner, "the manager does not keep what was stored")
+		return
+	}
+	e.above = above
+	s.above.keep(e)
 }
 
 // lastsNot reports whether nothing that is stored now would find a generation that
 // takes it. A program that is told so at once, by the closed descriptor, finishes
 // what it would have left.
 func (s *Supervisor) lastsNot() bool {
+	if s.machine.Situation() != generation.ServiceStopping {
+		return false
+	}
+	<-s.above.probed
 	limit, known := s.above.n.StoreLimit()
-	full := !s.above.keeps || known && len(s.store.entries)+1 >= limit
-	return full && s.machine.Situation() == generation.ServiceStopping
+	return !s.above.keeps || known && len(s.store.entries)+1 >= limit
 }
 
 // discard lets go of entries that were taken out of the store.

@@ -106,7 +106,10 @@ func New(o Options) (*Supervisor, error) {
 	return s, nil
 }
 
-func (s *Supervisor) open() error {
+func (s *Supervisor) open() (err error) {
+	if s.runtime, err = runtimeDir(s.o.RuntimeDir); err != nil {
+		return err
+	}
 	manager, err := notify.Open()
 	if err != nil {
 		return err
@@ -122,10 +125,9 @@ func (s *Supervisor) open() error {
 	if s.o.Watchdog == 0 {
 		s.o.Watchdog = manager.WatchdogTimeout()
 	}
-	if s.runtime, err = runtimeDir(s.o.RuntimeDir); err != nil {
-		return err
-	}
-	if err := s.inherit(); err != nil {
+	err = s.inherit()
+	s.above.probe(s.memory != nil && s.memory.kept)
+	if err != nil {
 		return err
 	}
 	s.environ = without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
@@ -179,11 +181,16 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 			s.log.Error("the manager's watchdog gets no signs of life", "error", err)
 		}
 	}()
+	go func() {
+		<-s.above.probed
+		s.post(s.keepAll)
+	}()
 	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
 	for s.exit == nil {
 		(<-s.calls)()
 	}
 	close(s.ended)
+	s.keepAll()
 	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
 }
 
