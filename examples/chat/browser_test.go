@@ -29,15 +29,15 @@ import (
 )
 
 const (
-	browserRestarts = 5
-	browserBetween  = 20 // lines each way from one restart to the next, at least
+	browserReplacements = 5
+	browserBetween      = 20 // lines each way from one replacement to the next, at least
 )
 
-// A browser's WebSocket stays open across restarts, and what is said before,
+// A browser's WebSocket stays open when the chat is replaced, and what is said before,
 // meanwhile and after arrives once, in order, in both directions.
 func TestBrowser(t *testing.T) {
 	chromium := findChromium(t)
-	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine) {
+	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine, way exampletest.Way) {
 		friend := mustJoin(t, ctx, m.Dial, address, "lobby", "friend")
 		out := serveOutside(t, m)
 		browser := browse(t, chromium, out.URL+"/?nick=browser")
@@ -59,12 +59,12 @@ func TestBrowser(t *testing.T) {
 			}
 			return line
 		}
-		for i := range browserRestarts + 1 {
+		for i := range browserReplacements + 1 {
 			for said < (i+1)*browserBetween {
 				hear()
 			}
-			if i < browserRestarts {
-				exampletest.Restart(t, m, service)
+			if i < browserReplacements {
+				way.Replace()
 			}
 		}
 		friend.mustSay(t, ctx, "end")
@@ -92,7 +92,7 @@ func TestBrowser(t *testing.T) {
 		if !slices.Equal(got.Heard, heard) {
 			t.Errorf("browser and friend heard different things:\n%q\n%q", got.Heard, heard)
 		}
-		t.Logf("%d lines each way, %d restarts", said, browserRestarts)
+		t.Logf("%d lines each way, %d times a %s", said, browserReplacements, way.Name)
 	})
 }
 

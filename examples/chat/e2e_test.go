@@ -23,20 +23,23 @@ const (
 	address = "127.0.0.1:8081"
 )
 
-// onSystemds runs f on each systemd, with the chat installed and its socket there.
-func onSystemds(t *testing.T, f func(t *testing.T, ctx context.Context, m *systemdtest.Machine)) {
+// onSystemds runs f on each systemd and for each way to replace the chat, with its
+// socket there.
+func onSystemds(t *testing.T, f func(t *testing.T, ctx context.Context, m *systemdtest.Machine, way exampletest.Way)) {
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, program)
-		m.Systemctl("start", program+".socket")
-		f(t, exampletest.Deadline(t), m)
+		exampletest.EachWay(t, m, program, func(t *testing.T, way exampletest.Way) {
+			f(t, exampletest.Deadline(t), m, way)
+		})
 	})
 }
 
 const (
 	loadRooms = 4
-	inRoom    = 8 // clients
-	restarts  = 10
-	between   = 30 // lines of each client from one restart to the next, at least
+	inRoom    = 8  // clients
+	between   = 30 // lines of each client from one replacement to the next, at least
+
+	replacements = 10
 
 	// A client goes on when at most this many times inRoom copies of its lines
 	// are still on their way: so that no queue gets near maxQueue.
@@ -117,8 +120,8 @@ func fill(t *testing.T, ctx context.Context, m *systemdtest.Machine, room string
 	return talkers
 }
 
-func TestRestartsUnderLoad(t *testing.T) {
-	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine) {
+func TestReplacedUnderLoad(t *testing.T) {
+	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine, way exampletest.Way) {
 		var rooms [][]*talker
 		for i := range loadRooms {
 			rooms = append(rooms, fill(t, ctx, m, fmt.Sprintf("room-%d", i)))
@@ -153,11 +156,11 @@ func TestRestartsUnderLoad(t *testing.T) {
 				return true
 			}
 		}
-		for i := range int64(restarts) {
-			exampletest.WaitFor(t, ctx, "lines before a restart", talked((i+1)*between))
-			exampletest.Restart(t, m, service)
+		for i := range int64(replacements) {
+			exampletest.WaitFor(t, ctx, "lines before a "+way.Name, talked((i+1)*between))
+			way.Replace()
 		}
-		exampletest.WaitFor(t, ctx, "lines after the last restart", talked((restarts+1)*between))
+		exampletest.WaitFor(t, ctx, "lines after the last "+way.Name, talked((replacements+1)*between))
 		close(stop)
 		busy.Wait()
 		if err := context.Cause(ctx); err != nil {

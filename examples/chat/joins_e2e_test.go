@@ -14,10 +14,10 @@ import (
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
-// Clients that come while the service restarts are served, too, wherever their
+// Clients that come while the chat is replaced are served, too, wherever their
 // handshake is.
-func TestJoinsAcrossRestarts(t *testing.T) {
-	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine) {
+func TestJoins(t *testing.T) {
+	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine, way exampletest.Way) {
 		ctx, fail := context.WithCancelCause(ctx)
 		defer fail(nil)
 		stop := make(chan struct{})
@@ -54,7 +54,7 @@ func TestJoinsAcrossRestarts(t *testing.T) {
 				}
 			})
 		}
-		for n := range int64(restarts + 1) {
+		for n := range int64(replacements + 1) {
 			exampletest.WaitFor(t, ctx, "visits", func() bool {
 				for i := range joined {
 					if joined[i].Load() < 10*(n+1) {
@@ -63,8 +63,8 @@ func TestJoinsAcrossRestarts(t *testing.T) {
 				}
 				return true
 			})
-			if n < restarts {
-				exampletest.Restart(t, m, service)
+			if n < replacements {
+				way.Replace()
 			}
 		}
 		close(stop)

@@ -11,12 +11,12 @@ import (
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
-// What a client has not read when the service restarts it can read afterwards:
+// What a client has not read when the chat is replaced it can read afterwards:
 // what had been written to its socket, the line that had been written in part, and
 // those that were waiting.
-func TestSlowClientAcrossRestarts(t *testing.T) {
+func TestUnreadLinesGoOn(t *testing.T) {
 	const lines = 900 // fewer than maxQueue
-	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine) {
+	onSystemds(t, func(t *testing.T, ctx context.Context, m *systemdtest.Machine, way exampletest.Way) {
 		// So that most of it waits in the program, not in the kernel.
 		m.Output("sh", "-c", "echo 4096 16384 262144 > /proc/sys/net/ipv4/tcp_wmem")
 		slow := mustJoin(t, ctx, func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -35,7 +35,7 @@ func TestSlowClientAcrossRestarts(t *testing.T) {
 			fast.expect(t, ctx, "fast: "+line(i))
 		}
 		for range 3 {
-			exampletest.Restart(t, m, service)
+			way.Replace()
 		}
 		fast.mustSay(t, ctx, "that is all")
 		for i := range lines {

@@ -31,90 +31,96 @@ func dial(t *testing.T, m *systemdtest.Machine, number int) *client {
 	return newClient(conn, number)
 }
 
+// replacements is how often a test of streams has the program replaced.
+const replacements = 10
+
 func TestStreamsGoOn(t *testing.T) {
-	const (
-		clients  = 4
-		restarts = 10
-		lines    = 500 // of each client, between two restarts
-	)
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, name)
-		m.Systemctl("start", name+".socket")
-		ctx := exampletest.Deadline(t)
-		stop := make(chan struct{})
-		results := make(chan error, clients)
-		var all []*client
-		for i := range clients {
-			c := dial(t, m, i)
-			all = append(all, c)
-			sending := c.stream(stop)
-			go func() { results <- c.finish(sending) }()
-		}
-		// Every client goes on after every restart.
-		progress := func(when string) {
-			t.Helper()
-			for _, c := range all {
-				goal := c.answered.Load() + lines
-				exampletest.WaitFor(t, ctx, fmt.Sprintf("client %d %s", c.name, when), func() bool {
-					select {
-					case err := <-results:
-						t.Fatalf("%s a client ended: %v", when, err)
-					default:
-					}
-					return c.answered.Load() >= goal
-				})
-			}
-		}
-		progress("before the first restart")
-		for i := range restarts {
-			exampletest.Restart(t, m, service)
-			progress(fmt.Sprintf("after restart %d", i+1))
-		}
-		close(stop)
-		for range clients {
-			if err := <-results; err != nil {
-				t.Error(err)
-			}
-		}
-		var total, bytes int64
-		for _, c := range all {
-			total += c.answered.Load()
-			bytes += c.bytes.Load()
-		}
-		t.Logf("%d clients sent %d lines, %d MB, across %d restarts", clients, total, bytes>>20, restarts)
+		exampletest.EachWay(t, m, name, func(t *testing.T, way exampletest.Way) { streamsGoOn(t, m, way) })
 	})
+}
+
+func streamsGoOn(t *testing.T, m *systemdtest.Machine, way exampletest.Way) {
+	const (
+		clients = 4
+		lines   = 500 // of each client, between two replacements
+	)
+	ctx := exampletest.Deadline(t)
+	stop := make(chan struct{})
+	results := make(chan error, clients)
+	var all []*client
+	for i := range clients {
+		c := dial(t, m, i)
+		all = append(all, c)
+		sending := c.stream(stop)
+		go func() { results <- c.finish(sending) }()
+	}
+	// Every client goes on after every replacement.
+	progress := func(when string) {
+		t.Helper()
+		for _, c := range all {
+			goal := c.answered.Load() + lines
+			exampletest.WaitFor(t, ctx, fmt.Sprintf("client %d %s", c.name, when), func() bool {
+				select {
+				case err := <-results:
+					t.Fatalf("%s a client ended: %v", when, err)
+				default:
+				}
+				return c.answered.Load() >= goal
+			})
+		}
+	}
+	progress("before the first " + way.Name)
+	for i := range replacements {
+		way.Replace()
+		progress(fmt.Sprintf("after %s %d", way.Name, i+1))
+	}
+	close(stop)
+	for range clients {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	var total, bytes int64
+	for _, c := range all {
+		total += c.answered.Load()
+		bytes += c.bytes.Load()
+	}
+	t.Logf("%d clients sent %d lines, %d MB, across %d times a %s", clients, total, bytes>>20, replacements, way.Name)
 }
 
 // A client that does not read has the server wait in Write when it is to drain.
 func TestSlowReader(t *testing.T) {
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, name)
-		m.Systemctl("start", name+".socket")
-		ctx := exampletest.Deadline(t)
-		c := dial(t, m, 0)
-		if err := c.conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
-			t.Fatal(err)
-		}
-		stop := make(chan struct{})
-		sending := c.stream(stop)
-		sent, since := int64(0), time.Now()
-		exampletest.WaitFor(t, ctx, "the client to fill all buffers", func() bool {
-			// Should this be early, for the machine is busy, then the rest is easier.
-			if n := c.sent.Load(); n != sent {
-				sent, since = n, time.Now()
+		exampletest.EachWay(t, m, name, func(t *testing.T, way exampletest.Way) {
+			ctx := exampletest.Deadline(t)
+			c := dial(t, m, 0)
+			if err := c.conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
 			}
-			return sent > 0 && time.Since(since) > time.Second
+			stop := make(chan struct{})
+			sending := c.stream(stop)
+			sent, since := int64(0), time.Now()
+			exampletest.WaitFor(t, ctx, "the client to fill all buffers", func() bool {
+				// Should this be early, for the machine is busy, then the rest is easier.
+				if n := c.sent.Load(); n != sent {
+					sent, since = n, time.Now()
+				}
+				return sent > 0 && time.Since(since) > time.Second
+			})
+			for range 3 {
+				way.Replace()
+			}
+			close(stop)
+			if err := c.finish(sending); err != nil {
+				t.Error(err)
+			}
+			if n := c.bytes.Load(); n < 100_000 {
+				t.Errorf("only %d bytes were sent", n)
+			}
 		})
-		for range 3 {
-			exampletest.Restart(t, m, service)
-		}
-		close(stop)
-		if err := c.finish(sending); err != nil {
-			t.Error(err)
-		}
-		if n := c.bytes.Load(); n < 100_000 {
-			t.Errorf("only %d bytes were sent", n)
-		}
 	})
 }
 

@@ -16,48 +16,55 @@ import (
 )
 
 func TestIdleConnectionsGoOn(t *testing.T) {
-	const (
-		connections = 16_000
-		fewest      = 1_000 // that are worth the test
-		restarts    = 3
-		entries     = 8 // of the fd store, at most
-		stored      = "/run/stored"
-	)
 	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
 		exampletest.Install(t, m, name)
 		m.InstallFile("/usr/local/bin/holder", systemdtest.BuildTest(t), 0o755)
+		exampletest.EachWay(t, m, name, func(t *testing.T, way exampletest.Way) { idleConnectionsGoOn(t, m, way) })
+	})
+}
+
+func idleConnectionsGoOn(t *testing.T, m *systemdtest.Machine, way exampletest.Way) {
+	const (
+		connections  = 16_000
+		fewest       = 1_000 // that are worth the test
+		replacements = 3
+		entries      = 8 // of the fd store, at most
+		stored       = "/run/stored"
+	)
+	used := func() string { return m.Property(service, "NFileDescriptorStore") }
+	if way.Name == "restart" {
 		// What the store has when one process is gone, and the next is not there yet.
 		m.InstallUnit(service+".d/test.conf", "[Service]\nExecStartPre=+/bin/sh -c 'systemctl show --value -p NFileDescriptorStore "+service+" >"+stored+"'\n")
-		m.Systemctl("start", name+".socket")
-
-		h := holder{t: t, cmd: m.Command(exampletest.Deadline(t), "/usr/local/bin/holder", fmt.Sprint(connections))}
-		h.cmd.Env = append(h.cmd.Env, helperVariable+"=hold")
-		h.start()
-		n := h.answered()
-		if n < connections {
-			t.Logf("the limit of open files allows %d connections of %d", n, connections)
+		defer m.InstallUnit(service+".d/test.conf", "")
+		used = func() string { return strings.TrimSpace(string(m.ReadFile(stored))) }
+	}
+	h := holder{t: t, cmd: m.Command(exampletest.Deadline(t), "/usr/local/bin/holder", fmt.Sprint(connections))}
+	h.cmd.Env = append(h.cmd.Env, helperVariable+"=hold")
+	h.start()
+	n := h.answered()
+	if n < connections {
+		t.Logf("the limit of open files allows %d connections of %d", n, connections)
+	}
+	if n < fewest {
+		t.Fatalf("%d connections are too few, want %d", n, fewest)
+	}
+	for i := range replacements {
+		began := time.Now()
+		way.Replace()
+		took := time.Since(began)
+		if got := h.ask(); got != n {
+			t.Fatalf("after %s %d: %d connections answered, want %d", way.Name, i+1, got, n)
 		}
-		if n < fewest {
-			t.Fatalf("%d connections are too few, want %d", n, fewest)
+		used, err := strconv.Atoi(used())
+		if err != nil || used < 1 || used > entries {
+			t.Errorf("%s %d: the fd store had %d entries (error %v), want 1 to %d", way.Name, i+1, used, err, entries)
 		}
-		for i := range restarts {
-			began := time.Now()
-			exampletest.Restart(t, m, service)
-			took := time.Since(began)
-			if got := h.ask(); got != n {
-				t.Fatalf("after restart %d: %d connections answered, want %d", i+1, got, n)
-			}
-			used, err := strconv.Atoi(strings.TrimSpace(string(m.ReadFile(stored))))
-			if err != nil || used < 1 || used > entries {
-				t.Errorf("restart %d: the fd store had %d entries (error %v), want 1 to %d", i+1, used, err, entries)
-			}
-			t.Logf("restart %d: %d connections in %d entries, %v", i+1, n, used, took)
-		}
-		h.end()
-		pid := m.Property(service, "MainPID")
-		exampletest.WaitFor(t, exampletest.Deadline(t), "the service to close its connections", func() bool {
-			return len(strings.Fields(m.Output("ls", "/proc/"+pid+"/fd"))) < 50
-		})
+		t.Logf("%s %d: %d connections in %d entries, %v", way.Name, i+1, n, used, took)
+	}
+	h.end()
+	pid := way.PID()
+	exampletest.WaitFor(t, exampletest.Deadline(t), "the service to close its connections", func() bool {
+		return len(strings.Fields(m.Output("ls", "/proc/"+pid+"/fd"))) < 50
 	})
 }
 

@@ -22,7 +22,7 @@ type sender struct {
 }
 
 // rate is how many datagrams a sender sends in a second.
-const rate = 5000
+const rate = 10_000
 
 func startSender(t *testing.T, ctx context.Context, m *systemdtest.Machine, numbers int64) *sender {
 	t.Helper()

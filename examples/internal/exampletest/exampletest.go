@@ -44,11 +44,7 @@ func Install(t testing.TB, m *systemdtest.Machine, name string) {
 // one afterwards.
 func Restart(t testing.TB, m *systemdtest.Machine, service string) {
 	t.Helper()
-	before := m.Property(service, "MainPID")
-	m.Systemctl("restart", service)
-	if after := m.Property(service, "MainPID"); after == before || after == "0" {
-		t.Fatalf("restart of %s: the main PID was %s and is %s, want a new one", service, before, after)
-	}
+	replace(t, m, "restart", service, func() string { return mainPID(t, m, service) })
 }
 
 // Hold has each start of a service from now on wait until release is called: a
