@@ -33,13 +33,16 @@ const (
 
 // boot starts a machine, which has until ctx ends to come up. An error that is
 // errCannot is about the place.
-func boot(ctx context.Context, t testing.TB, root string) (*Machine, error) {
+func boot(ctx context.Context, t testing.TB, root string, packages []string) (*Machine, error) {
 	h, err := thisHost()
 	if err != nil {
 		return nil, err
 	}
 	p, err := h.look(root)
 	if err != nil {
+		return nil, err
+	}
+	if err := lacking(p.root, packages); err != nil {
 		return nil, err
 	}
 	sweep(p.cgroups)

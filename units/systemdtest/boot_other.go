@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func boot(context.Context, testing.TB, string) (*Machine, error) { return nil, noLinux() }
+func boot(context.Context, testing.TB, string, []string) (*Machine, error) { return nil, noLinux() }
 
 func buildFolder() (string, error) { return "", noLinux() }
 

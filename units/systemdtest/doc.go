@@ -64,7 +64,8 @@
 // "all", or a list such as "252,262", in which "host" stands for the host's own.
 // Without the variable it is the host's alone. The folders stand in
 // $HOLDFAST_ROOTS, or else in holdfast/roots in the user's cache folder (on Linux
-// $XDG_CACHE_HOME or $HOME/.cache).
+// $XDG_CACHE_HOME or $HOME/.cache). A test that needs more than they hold names
+// the Debian packages in [Options].
 //
 //	sudo -E env HOLDFAST_SYSTEMD=all HOLDFAST_E2E=require go test ./...
 package systemdtest

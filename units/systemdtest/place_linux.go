@@ -94,18 +94,30 @@ func (h host) look(root string) (place, error) {
 	return p, nil
 }
 
+// lacking says which of the packages the root is without.
+func lacking(root string, packages []string) error {
+	missing, err := roots.Lacking(root, packages)
+	if err != nil {
+		return cannot("the packages of %s cannot be told: %w", root, err)
+	}
+	if len(missing) > 0 {
+		return cannot("%s is without %s; roots with all that is asked for can be built with: %s -packages %s all, and chosen with HOLDFAST_SYSTEMD",
+			root, strings.Join(missing, ", "), roots.Command, strings.Join(packages, ","))
+	}
+	return nil
+}
+
 // advice says how to build a root that mkroot knows.
 func advice(root string) string {
 	folder, err := roots.Folder()
 	if err != nil {
 		return ""
 	}
-	for _, r := range roots.Recipes {
-		if r.Path(folder) == root {
-			return fmt.Sprintf("; build it with: %s %s", roots.Command, r.Name)
-		}
+	command := roots.Advice(folder, root)
+	if command == "" {
+		return ""
 	}
-	return ""
+	return "; build it with: " + command
 }
 
 func hasSystemd(root string) bool {

@@ -96,6 +96,7 @@ func TestLookSaysWhatIsMissing(t *testing.T) {
 		"no find":         {without("find"), root, "no program find: install findutils"},
 		"no such root":    {good, empty + "/none", "no root folder: stat " + empty + "/none: no such file or directory"},
 		"a root unbuilt":  {good, empty + "/systemd-257", "build it with: go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot 257"},
+		"more unbuilt":    {good, empty + "/systemd-257,gunicorn,starman", "mkroot -packages gunicorn,starman 257"},
 		"without systemd": {good, empty, "no systemd in " + empty + "; others can be built with: go run"},
 	} {
 		_, err := c.host.look(c.root)

@@ -19,6 +19,12 @@ type Options struct {
 	// Root is the folder that becomes the machine's root folder, such as one
 	// that mkroot has built. It is read, never written. Empty means the host's.
 	Root string
+
+	// Packages are Debian packages that the test needs, beyond those of every
+	// root. For each set of them there are roots of their own, which mkroot builds
+	// with its flag -packages and Run takes. A root that is not mkroot's must
+	// have them.
+	Packages []string
 }
 
 // Boot starts a machine and returns it once its systemd has finished starting
@@ -36,7 +42,7 @@ func Boot(t testing.TB, o Options) *Machine {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
 	defer cancel()
-	m, err := boot(ctx, t, root)
+	m, err := boot(ctx, t, root, o.Packages)
 	refuse(t, err)
 	return m
 }
@@ -58,11 +64,11 @@ func Run(t *testing.T, o Options, f func(t *testing.T, m *Machine)) {
 		root := o.Root
 		if name == hostTarget {
 			name = hostName(root)
-		} else if root, err = namedRoot(name); err != nil {
+		} else if root, err = namedRoot(name, o.Packages); err != nil {
 			t.Fatalf("systemdtest: %v", err)
 		}
 		t.Run("systemd-"+name, func(t *testing.T) {
-			f(t, Boot(t, Options{Root: root}))
+			f(t, Boot(t, Options{Root: root, Packages: o.Packages}))
 		})
 	}
 }
@@ -113,7 +119,7 @@ func hostName(root string) string {
 	return hostTarget
 }
 
-func namedRoot(name string) (string, error) {
+func namedRoot(name string, packages []string) (string, error) {
 	recipe, err := roots.Find(name)
 	if err != nil {
 		return "", err
@@ -122,7 +128,7 @@ func namedRoot(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return recipe.Path(folder), nil
+	return recipe.With(packages).Path(folder), nil
 }
 
 // errCannot marks what is missing from the place and not from the test.

@@ -46,8 +46,11 @@ func TestChoose(t *testing.T) {
 func TestNamedRootIsInTheFolderOfRoots(t *testing.T) {
 	t.Setenv("HOLDFAST_ROOTS", "/somewhere")
 	for _, name := range roots.Names() {
-		if got, err := namedRoot(name); err != nil || got != "/somewhere/systemd-"+name {
+		if got, err := namedRoot(name, nil); err != nil || got != "/somewhere/systemd-"+name {
 			t.Errorf("namedRoot(%q) = %q, %v", name, got, err)
+		}
+		if got, err := namedRoot(name, []string{"g++", "apt", "g++"}); err != nil || got != "/somewhere/systemd-"+name+",apt,g++" {
+			t.Errorf("namedRoot(%q) with packages = %q, %v", name, got, err)
 		}
 	}
 }

@@ -221,7 +221,7 @@ func TestBootThatHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("patience is over"))
 	defer cancel()
 	v := judge(t, func(t testing.TB) {
-		_, err := boot(ctx, t, root)
+		_, err := boot(ctx, t, root, nil)
 		refuse(t, err)
 	})
 	for _, want := range []string{root, "systemd did not open its socket: patience is over", "console:"} {

@@ -3,12 +3,14 @@
 //
 //	go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot all
 //	go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot 252 257
+//	go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot -packages gunicorn,starman all
 //
 // Each is a small Debian release: bullseye has systemd 247, bookworm 252,
 // trixie 257 and sid 262. They stand in $HOLDFAST_ROOTS, or in holdfast/roots in
 // the user's cache folder, and take about 200 MB and half a minute each. One
 // that stands already is left alone, unless its recipe has changed or -force is
-// given; do not rebuild one while a test runs on it.
+// given; do not rebuild one while a test runs on it. With -packages they are other
+// roots, for the tests that ask for just these packages in systemdtest.Options.
 //
 // It needs root, mmdebstrap, the keys of the Debian archive and a way to a
 // mirror.
@@ -46,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	force := flags.Bool("force", false, "build also what stands already")
 	mirror := flags.String("mirror", roots.DefaultMirror, "the Debian `mirror` to take packages from")
+	packages := flags.String("packages", "", "Debian `packages` to install too, with commas between them")
 	verbose := flags.Bool("v", false, "print what mmdebstrap prints")
 	timeout := flags.Duration("timeout", 20*time.Minute, "give up on a root after this time")
 	flags.Parse(args)
@@ -63,6 +66,9 @@ func run(ctx context.Context, args []string) error {
 		r, err := roots.Find(name)
 		if err != nil {
 			return err
+		}
+		if *packages != "" {
+			r = r.With(strings.Split(*packages, ","))
 		}
 		recipes = append(recipes, r)
 	}

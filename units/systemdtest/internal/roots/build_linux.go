@@ -37,7 +37,7 @@ type Options struct {
 func (r Recipe) arguments(mirror string) []string {
 	return []string{
 		"--mode=root", "--format=directory", "--variant=apt",
-		"--include=" + strings.Join(packages, ","),
+		"--include=" + strings.Join(append(slices.Clip(packages), r.Packages...), ","),
 		// An old release's index is past its date.
 		`--aptopt=Acquire::Check-Valid-Until "false"`,
 		`--aptopt=Acquire::Retries "3"`,
@@ -55,7 +55,7 @@ func (r Recipe) arguments(mirror string) []string {
 func (r Recipe) Build(ctx context.Context, folder string, o Options) (built bool, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("root systemd-%s: %w", r.Name, err)
+			err = fmt.Errorf("root %s: %w", filepath.Base(r.Path(folder)), err)
 		}
 	}()
 	if o.Mirror == "" {

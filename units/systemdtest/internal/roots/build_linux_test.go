@@ -79,9 +79,11 @@ func TestBuildOnceForEachRecipe(t *testing.T) {
 		{r, Options{}, true},
 		{r, Options{}, false},
 		{r, Options{Force: true}, true},
-		{Recipe{r.Name, "other"}, Options{}, true},
-		{Recipe{r.Name, "other"}, Options{}, false},
-		{Recipe{r.Name, "other"}, Options{Mirror: "http://mirror"}, true},
+		{Recipe{Name: r.Name, Suite: "other"}, Options{}, true},
+		{Recipe{Name: r.Name, Suite: "other"}, Options{}, false},
+		{r.With([]string{"starman"}), Options{}, true}, // beside it
+		{r.With([]string{"starman"}), Options{}, false},
+		{Recipe{Name: r.Name, Suite: "other"}, Options{Mirror: "http://mirror"}, true},
 	} {
 		built, err := c.recipe.Build(t.Context(), folder, c.o)
 		if err != nil || built != c.built {
@@ -91,11 +93,11 @@ func TestBuildOnceForEachRecipe(t *testing.T) {
 			t.Errorf("step %d: version %d, %v", i, v, err)
 		}
 	}
-	if got := runs(t, dir); got != 4 {
-		t.Errorf("mmdebstrap ran %d times, want 4", got)
+	if got := runs(t, dir); got != 5 {
+		t.Errorf("mmdebstrap ran %d times, want 5", got)
 	}
 	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 2 { // the root and the lock
+	if err != nil || len(entries) != 3 { // the roots and the lock
 		t.Errorf("the folder holds %v, %v", entries, err)
 	}
 }

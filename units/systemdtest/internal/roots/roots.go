@@ -16,14 +16,17 @@ const Command = "go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot
 
 // A Recipe says where a root comes from. Its name is the version of systemd
 // that the suite had when the recipe was written; a rolling suite moves on.
-type Recipe struct{ Name, Suite string }
+type Recipe struct {
+	Name, Suite string
+	Packages    []string // beyond those that each root has
+}
 
 // Recipes are the roots there are, oldest systemd first.
 var Recipes = []Recipe{
-	{"247", "bullseye"},
-	{"252", "bookworm"},
-	{"257", "trixie"},
-	{"262", "sid"},
+	{Name: "247", Suite: "bullseye"},
+	{Name: "252", Suite: "bookworm"},
+	{Name: "257", Suite: "trixie"},
+	{Name: "262", Suite: "sid"},
 }
 
 // Names lists the names of Recipes.
@@ -60,8 +63,52 @@ func Folder() (string, error) {
 	return filepath.Join(dir, "holdfast", "roots"), nil
 }
 
-// Path is the root folder of a recipe in folder.
-func (r Recipe) Path(folder string) string { return filepath.Join(folder, "systemd-"+r.Name) }
+// With is the recipe of a root that holds these packages, too.
+func (r Recipe) With(packages []string) Recipe {
+	r.Packages = append(slices.Clone(r.Packages), packages...)
+	slices.Sort(r.Packages)
+	r.Packages = slices.Compact(r.Packages)
+	return r
+}
+
+// Path is the root folder of a recipe in folder. No package has a comma in its
+// name.
+func (r Recipe) Path(folder string) string {
+	return filepath.Join(folder, strings.Join(append([]string{"systemd-" + r.Name}, r.Packages...), ","))
+}
+
+// Advice is the command that builds the root folder path, or "" where none does.
+// folder is where roots are kept.
+func Advice(folder, path string) string {
+	for _, r := range Recipes {
+		if r.Path(folder) == path {
+			return Command + " " + r.Name
+		}
+		if packages, ok := strings.CutPrefix(path, r.Path(folder)+","); ok {
+			return fmt.Sprintf("%s -packages %s %s", Command, packages, r.Name)
+		}
+	}
+	return ""
+}
+
+// Lacking lists which of the packages are not installed in a root folder.
+func Lacking(root string, packages []string) ([]string, error) {
+	if len(packages) == 0 {
+		return nil, nil
+	}
+	status, err := os.ReadFile(filepath.Join(root, "var/lib/dpkg/status"))
+	if err != nil {
+		return nil, err
+	}
+	installed := make(map[string]bool)
+	for entry := range strings.SplitSeq(string(status), "\n\n") {
+		first, rest, _ := strings.Cut(entry, "\n")
+		if name, ok := strings.CutPrefix(first, "Package: "); ok && strings.Contains("\n"+rest, "\nStatus: install ok installed\n") {
+			installed[name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(packages), func(p string) bool { return installed[p] }), nil
+}
 
 // ParseVersion reads the version of systemd from what `systemctl --version`
 // prints, such as "systemd 257 (257.9-1~deb13u1)" or "systemd 258~rc2 (...)".
