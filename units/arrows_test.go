@@ -16,12 +16,13 @@ var arrows = map[string][]string{
 	"activation":                  nil,
 	"notify":                      nil,
 	"notify/notifytest":           {"notify"},
-	"handoff":                     {"activation", "notify", "handoff/parcel", "handoff/keepalive"},
+	"handoff":                     {"activation", "notify", "handoff/parcel", "handoff/keepalive", "handoff/internal/rotation"},
 	"handoff/parcel":              {"activation"},
 	"handoff/keepalive":           {"activation"},
 	"handoff/internal/generation": nil,
-	"handoff/internal/supervisor": {"handoff/internal/generation", "activation", "notify", "handoff/parcel"},
+	"handoff/internal/supervisor": {"handoff/internal/generation", "handoff/internal/rotation", "activation", "notify", "handoff/parcel"},
 	"handoff/internal/control":    nil,
+	"handoff/internal/rotation":   nil,
 	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "units"},
 }
 

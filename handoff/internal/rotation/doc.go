@@ -1,0 +1,24 @@
+// Package rotation takes a TCP listener out of a load balancer's rotation, and
+// back, so that each client is served to the end or refused, and none is reset
+// after its handshake.
+//
+// To close a listener, or to shut it down, resets what is in its queue and what is
+// in a handshake at that moment; on a link with a delay that is two or three
+// connections of every hundred. So:
+//
+//   - Hold attaches a classic BPF filter (socket(7), SO_ATTACH_FILTER) that drops
+//     new SYNs. Clients that come from now on send it again after a second.
+//   - Settled waits until no handshake is under way and nothing waits in the queue.
+//     Whoever accepts goes on with it meanwhile.
+//   - Shut shuts the listener down: the kernel refuses everyone at once. The port
+//     stays bound, and service managers that hold the socket too do not notice.
+//   - Open undoes both.
+//
+// All of that belongs to the socket, and not to the process: whoever shares it is
+// out of the rotation, too, and it lasts longer than a process that was killed. So
+// every way out of a process that has called Hold leads through Open, and a process
+// that inherits a listener calls Open first. No privilege is needed.
+//
+// Unix sockets are left alone: Linux does not let one listen again that was shut
+// down.
+package rotation

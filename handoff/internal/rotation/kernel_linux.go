@@ -1,0 +1,78 @@
+package rotation
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// States of a TCP socket, as the kernel numbers them (include/net/tcp_states.h).
+const (
+	stateSynReceived = 3
+	stateListen      = 10
+)
+
+// getFilter reads the filter that is attached to a socket, 0 instructions where
+// there is none. Only as many as program takes are read.
+func getFilter(fd int, program []unix.SockFilter) (n int, err error) {
+	// The length is counted in instructions, in and out: socket(7), SO_GET_FILTER.
+	length := uint32(0)
+	get := func(p unsafe.Pointer) error {
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+			uintptr(p), uintptr(unsafe.Pointer(&length)), 0)
+		if errno != 0 {
+			return sysErr("getsockopt SO_GET_FILTER", errno)
+		}
+		return nil
+	}
+	if err := get(nil); err != nil || length == 0 || int(length) > len(program) {
+		return int(length), err
+	}
+	return int(length), get(unsafe.Pointer(&program[0]))
+}
+
+// handshakes counts those under way on ports, as far as the kernel shows them to
+// this process.
+func handshakes(ports map[int]bool) int {
+	count := 0
+	for _, path := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		count += countHandshakes(f, ports)
+		f.Close()
+	}
+	return count
+}
+
+// countHandshakes reads a table as proc(5) describes it under /proc/net/tcp.
+func countHandshakes(table io.Reader, ports map[int]bool) int {
+	count := 0
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 {
+			continue
+		}
+		_, port, _ := strings.Cut(fields[1], ":")
+		n, err := strconv.ParseUint(port, 16, 16)
+		state, stateErr := strconv.ParseUint(fields[3], 16, 8)
+		if err == nil && stateErr == nil && state == stateSynReceived && ports[int(n)] {
+			count++
+		}
+	}
+	return count
+}
+
+// sysErr names the system call that failed.
+func sysErr(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return os.NewSyscallError(call, err)
+}

@@ -1,0 +1,81 @@
+package rotation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Who dials there arrives here, over the slow link.
+const (
+	here  = "10.98.0.1:18434"
+	there = "10.98.0.2:18434"
+)
+
+// oneWay is the link's delay in each direction.
+const oneWay = 5 * time.Millisecond
+
+// slowLink makes a link whose other end sends every packet back after a while, with
+// source and destination exchanged, which leaves its checksums right: a connection
+// from here to there becomes one from there to here. The link goes with the result.
+func slowLink() (*os.File, error) {
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	request, err := unix.NewIfreq("slow")
+	if err == nil {
+		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		err = errors.Join(unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, request))
+	}
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"},
+		{"address", "add", "10.98.0.1/24", "dev", "slow"},
+		{"link", "set", "slow", "up", "txqueuelen", "100000"},
+	} {
+		if err != nil {
+			break
+		}
+		var out []byte
+		if out, err = exec.Command("ip", args...).CombinedOutput(); err != nil {
+			err = fmt.Errorf("ip %q: %w: %s", args, err, out)
+		}
+	}
+	if err != nil {
+		tun.Close()
+		return nil, err
+	}
+	type packet struct {
+		data []byte
+		due  time.Time
+	}
+	way := make(chan packet, 100_000)
+	go func() {
+		defer close(way)
+		for {
+			b := make([]byte, 2048)
+			n, err := tun.Read(b)
+			if err != nil {
+				return
+			}
+			way <- packet{b[:n], time.Now().Add(oneWay)}
+		}
+	}()
+	go func() {
+		for p := range way {
+			if p.data[0]>>4 != 4 {
+				continue // not IPv4
+			}
+			time.Sleep(time.Until(p.due))
+			src, dst := [4]byte(p.data[12:]), [4]byte(p.data[16:])
+			copy(p.data[12:], dst[:])
+			copy(p.data[16:], src[:])
+			tun.Write(p.data)
+		}
+	}()
+	return tun, nil
+}
