@@ -175,7 +175,7 @@ func (r *reading) http(ctx context.Context, it *parcel.Item, rec record, h *http
 	}
 	switch err := h.tracker.Adopt(l.Listener, c, rec.unread); {
 	case err == nil:
-		r.s.counters.carriedIn.Add(1)
+		r.s.tookOver()
 	case errors.Is(err, http.ErrServerClosed):
 		r.passOn(it, c, rec)
 	default:
@@ -196,7 +196,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 		r.passOn(it, c, rec)
 		return
 	}
-	r.s.counters.carriedIn.Add(1)
+	r.s.tookOver()
 	if len(rec.unread) > 0 {
 		c = &unreadConn{Conn: c, unread: rec.unread}
 	}
@@ -205,7 +205,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
-	r.s.counters.carriedIn.Add(1)
+	r.s.tookOver()
 	if err := r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec); err != nil {
 		r.s.lose(c, err)
 	}

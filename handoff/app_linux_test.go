@@ -38,8 +38,9 @@ type appConfig struct {
 	DrainTimeout, LameDuck, Grace, KeepConns, KeepStates time.Duration
 	MaxConns                                             int
 
-	Reload string // "fail", or how long a reload takes
-	Files  uint64 // RLIMIT_NOFILE
+	Version string // Options.Version
+	Reload  string // "fail", or how long a reload takes
+	Files   uint64 // RLIMIT_NOFILE
 
 	Crash string // the point at which it kills itself
 }
@@ -70,7 +71,7 @@ func app([]string) error {
 			return err
 		}
 	}
-	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns}
+	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
 	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 	ctx := context.Background()
 	svc, err := Open(ctx, o)

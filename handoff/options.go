@@ -29,6 +29,10 @@ type Options struct {
 	// WatchdogSec=; see notify.Notifier.Watchdog. nil is always well.
 	Healthy func(context.Context) error
 
+	// Version is that of the program, which `handoffd status` shows; "" is the one
+	// that the Go toolchain noted in it (debug.BuildInfo), if it has.
+	Version string
+
 	// Report is told what the service met and went on from: something inherited
 	// that nobody knows (ErrUnknown), a state that cannot be read
 	// (ErrStateVersion), a limit that was reached (*parcel.LimitError), something

@@ -81,7 +81,7 @@ type run struct {
 	probing    task // asks what the manager keeps
 	reading    task // takes over what comes
 	background task // the functions of Go
-	upkeep     task // watchdog and ticket keys
+	upkeep     task // watchdog, ticket keys and counts
 	reload     *reload
 	serving    chan error // what the servers return
 	interrupts int        // SIGINTs
@@ -146,12 +146,13 @@ func (r *run) start(ctx context.Context) error {
 		s.own(ctx)
 	}
 	s.ready.Store(true)
-	if err := s.manager.Ready(ctx); err != nil {
+	if err := s.manager.Send(ctx, s.readiness()...); err != nil {
 		// The manager will find that the service is late; the clients have it.
 		s.report(err)
 	}
 	r.probing = r.spawn(r.probe)
-	r.upkeep = r.spawn(r.watchdog, func(ctx context.Context) error { s.keepKeys(ctx); return nil })
+	keys := func(ctx context.Context) error { s.keepKeys(ctx); return nil }
+	r.upkeep = r.spawn(r.watchdog, keys, s.tellCarried)
 	r.background = r.spawn(s.background...)
 	r.reading = r.spawn(r.inbox.run)
 	return nil

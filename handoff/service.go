@@ -29,6 +29,7 @@ type Service struct {
 	store   store
 	reporter
 	counters counters
+	arrived  chan struct{} // holds a token when counters.carriedIn has grown
 
 	// What the service consists of. Run reads it without the lock, since nothing
 	// is added by then.
@@ -117,6 +118,7 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 		packets:  make(map[string]*packetConn),
 		carriers: make(map[string]*Carrier),
 		states:   make(map[string]*state),
+		arrived:  make(chan struct{}, 1),
 		owned:    make(chan struct{}),
 		stop:     make(chan struct{}),
 	}

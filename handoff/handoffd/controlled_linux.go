@@ -86,7 +86,9 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 			Program: g.Path,
 			PID:     g.PID,
 			Started: g.Began,
+			Version: g.Version,
 			Status:  g.Text,
+			Carried: g.Carried,
 			CPUUSec: uint64(max(g.CPUUsec, 0)),
 			Memory:  uint64(max(g.Memory, 0)),
 		})

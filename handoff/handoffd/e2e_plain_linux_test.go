@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
@@ -29,43 +27,6 @@ func TestPlainProgram(t *testing.T) {
 				})
 				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
 			})
-		}
-	})
-}
-
-// TestReloadBySignal: Type=notify-reload, where systemctl waits for READY=1.
-func TestReloadBySignal(t *testing.T) {
-	const reloads, requests = 6, 500
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
-		if m.Version() < 253 {
-			t.Skipf("systemd %d has no Type=notify-reload", m.Version())
-		}
-		const service = "holdfast-app-signal.service"
-		for _, name := range []string{"holdfast-app-signal.socket", service} {
-			text, err := units.Read(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.InstallUnit(name, text)
-		}
-		m.Systemctl("start", "holdfast-app-signal.socket", service)
-		main := m.Property(service, "MainPID")
-		o := loadtest.Options{Clients: 8, KeepAlive: true, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo)}
-		result := underLoad(t, m, o, func(load *loadtest.Load) {
-			for i := range reloads {
-				progress(t, load, requests)
-				m.Systemctl("reload", service)
-				if text, want := m.Property(service, "StatusText"), fmt.Sprintf("generation %d serving", i+2); !strings.Contains(text, want) {
-					t.Errorf("after reload %d the status is %q, want %q", i+1, text, want)
-				}
-			}
-			progress(t, load, requests)
-		})
-		if n := result.Total.Counts.Reconnected; n != 0 {
-			t.Errorf("clients reconnected %d times", n)
-		}
-		if pid := m.Property(service, "MainPID"); pid != main {
-			t.Errorf("the main PID is %s, was %s", pid, main)
 		}
 	})
 }

@@ -81,8 +81,9 @@ type daemon struct {
 	err     error         // of its end
 }
 
-// standalone starts handoffd on a Unix socket, and waits until it serves.
-func standalone(t *testing.T) *daemon {
+// standalone starts handoffd on a Unix socket, and waits until it serves. args are
+// flags and the program, and by default this binary as "program".
+func standalone(t *testing.T, args ...string) *daemon {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "handoffd") // a short path, for sockets
 	if err != nil {
@@ -98,7 +99,10 @@ func standalone(t *testing.T) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.cmd = exec.Command(exe, "run", "--control", d.control, "--listen", "http="+d.socket, "--environment-file", d.env, "--", exe)
+	if len(args) == 0 {
+		args = []string{"--", exe}
+	}
+	d.cmd = exec.Command(exe, append([]string{"run", "--control", d.control, "--listen", "http=" + d.socket, "--environment-file", d.env}, args...)...)
 	d.cmd.Env = append(os.Environ(), helper+"=handoffd", "RUNTIME_DIRECTORY="+dir, "GORACE=atexit_sleep_ms=0")
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {

@@ -22,8 +22,9 @@ func runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "run a program as generations: the service's main process",
 		ArgsUsage: "-- PROGRAM [ARG...]",
-		Description: "SIGHUP reloads, SIGTERM and SIGINT stop. Durations are such as 500ms, 30s or 2m;\n" +
-			"where none is given, the one in brackets holds.",
+		Description: "SIGHUP reloads. SIGTERM and SIGINT stop; a second SIGINT gives what still drains two\n" +
+			"seconds, until it is killed. Durations are such as 500ms, 30s or 2m; where none is\n" +
+			"given, the one in brackets holds.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "bind `NAME=ADDRESS` where no manager passed sockets; again for more"},
 			&cli.BoolFlag{Name: "no-sockets", Usage: "start although no sockets were passed: the program needs none, or binds its own"},
@@ -121,10 +122,17 @@ func run(ctx context.Context, c *cli.Command) error {
 		serveControl(ctx, log, controlPath(c), s)
 	}()
 	go func() {
+		interrupts := 0
 		for sig := range signals {
-			if sig == syscall.SIGHUP {
+			if sig == syscall.SIGINT {
+				interrupts++
+			}
+			switch {
+			case sig == syscall.SIGHUP:
 				s.Hangup()
-			} else {
+			case sig == syscall.SIGINT && interrupts > 1:
+				s.Hurry()
+			default:
 				s.Stop()
 			}
 		}

@@ -63,9 +63,10 @@ func printJSON(w io.Writer, s control.Status) error {
 func printTable(w io.Writer, s control.Status) error {
 	fmt.Fprintf(w, "%s, handoffd %s (PID %d), up %s\n", s.Situation, s.Version, s.PID, age(s.Started))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "GENERATION\tSTATE\tPID\tAGE\tCPU\tMEMORY\tPROGRAM\tSTATUS")
+	fmt.Fprintln(t, "GENERATION\tSTATE\tPID\tAGE\tVERSION\tCARRIED\tCPU\tMEMORY\tPROGRAM\tSTATUS")
 	for _, g := range s.Generations {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Number, g.State, orNone(g.PID > 0, "%d", g.PID), age(g.Started),
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Number, g.State, orNone(g.PID > 0, "%d", g.PID), age(g.Started),
+			orNone(g.Version != "", "%s", g.Version), orNone(g.Carried > 0, "%d", g.Carried),
 			orNone(g.CPUUSec > 0, "%.1fs", float64(g.CPUUSec)/1e6), orNone(g.Memory > 0, "%.1fM", float64(g.Memory)/(1<<20)),
 			orNone(g.Program != "", "%s", g.Program), g.Status)
 	}
@@ -73,7 +74,11 @@ func printTable(w io.Writer, s control.Status) error {
 		return err
 	}
 	if v := s.LastVerdict; v != nil {
-		fmt.Fprintf(w, "last %s, %s ago: generation %d %s", v.Action, age(v.Time), v.Generation, v.Outcome)
+		fmt.Fprintf(w, "last %s, %s ago: ", v.Action, age(v.Time))
+		if v.Generation != 0 {
+			fmt.Fprintf(w, "generation %d ", v.Generation)
+		}
+		fmt.Fprint(w, v.Outcome)
 		if v.Reason != "" {
 			fmt.Fprintf(w, ": %s", v.Reason)
 		}

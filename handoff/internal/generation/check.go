@@ -92,6 +92,8 @@ func (s *snapshot) checkRequests(candidate, incumbent *generation) error {
 	switch {
 	case r == nil && candidate != nil && candidate.State >= StateReady, r == nil && resuming:
 		return fmt.Errorf("a handover that nobody has asked for")
+	case r == nil && candidate != nil && incumbent != nil && !incumbent.Silent:
+		return fmt.Errorf("%v is to replace %v without a reason", candidate, incumbent)
 	case r != nil && candidate == nil && !resuming:
 		return fmt.Errorf("a reload without a generation")
 	case r != nil && candidate != nil && r.Gen != candidate.Number:
@@ -138,7 +140,7 @@ func (s *snapshot) checkTimers(candidate *generation) error {
 		case StateResuming:
 			want = []TimerKind{ResumeTimer}
 		case StateDraining:
-			want = []TimerKind{DrainTimer}
+			want = []TimerKind{DrainTimer, HurryTimer}
 		case StateKilling:
 			want = []TimerKind{KillTimer}
 		}

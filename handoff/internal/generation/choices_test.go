@@ -65,7 +65,7 @@ func (w *world) processes(p *proc, v uint64, add func(Event, func())) {
 		return
 	}
 	if (p.reported || p.ready) && (p.killTold || p.stopTold || w.mishap(v>>17)) {
-		add(Exited{n, ExitStatus{Code: int(v>>20) % 2}}, func() { p.exited, p.reported = true, true })
+		add(Exited{Gen: n, Status: ExitStatus{Code: int(v>>20) % 2}}, func() { p.exited, p.reported = true, true })
 	}
 	if p.emptied {
 		return
@@ -77,7 +77,7 @@ func (w *world) processes(p *proc, v uint64, add func(Event, func())) {
 		}
 	}
 	if p.reported && !p.leaving && v>>24%4 == 0 && w.mishap(v>>25) {
-		add(Stopping{n}, func() { p.leaving = true })
+		add(Stopping{Gen: n}, func() { p.leaving = true })
 	}
 	if p.ready && !p.silent && v>>26%4 == 0 && w.mishap(v>>27) {
 		add(Silent{n}, func() { p.silent = true })
@@ -115,7 +115,7 @@ func (w *world) asking(v uint64, add func(Event, func())) {
 		if v>>14%4 == 0 {
 			r.Program = fmt.Sprint("/bin/", v>>16%12)
 		}
-		if v>>15%8 == 0 && !r.DryRun && !r.Hold {
+		if (v>>15%8 == 0 || len(w.waiting) == maxWaiting) && !r.DryRun && !r.Hold {
 			r.Caller = 0
 			add(r, nil)
 		} else {
@@ -127,6 +127,9 @@ func (w *world) asking(v uint64, add func(Event, func())) {
 	}
 	if v>>12%8 == 0 {
 		add(Abort{w.nextCall + 1}, func() { ask(nil) })
+	}
+	if v>>44%8 == 0 || w.ending() {
+		add(Hurry{}, nil)
 	}
 	if v>>50%256 == 0 {
 		add(Stop{}, func() { w.stopped = true })
@@ -142,8 +145,8 @@ func (w *world) staleEvent(v uint64) Event {
 	p := w.procs[n]
 	if p == nil || p.forgot {
 		return []Event{
-			Spawned{n}, SpawnFailed{n, "late"}, Ready{Gen: n}, Stopping{n}, Silent{n}, Extend{n, time.Second},
-			Released{n, n + 1}, Taken{n}, Resumed{n}, Exited{n, ExitStatus{Signal: 9}}, Emptied{n},
+			Spawned{n}, SpawnFailed{n, "late"}, Ready{Gen: n}, Stopping{Gen: n}, Silent{n}, Extend{n, time.Second},
+			Released{n, n + 1}, Taken{n}, Resumed{n}, Exited{Gen: n, Status: ExitStatus{Signal: 9}}, Emptied{n},
 		}[v>>20%11]
 	}
 	events := []Event{Start{Last: 7}, Released{n, n}}
@@ -163,7 +166,7 @@ func (w *world) staleEvent(v uint64) Event {
 		events = append(events, Resumed{n})
 	}
 	if p.exited && !p.ended() {
-		events = append(events, Exited{n, ExitStatus{}})
+		events = append(events, Exited{Gen: n})
 	}
 	return events[v>>20%uint64(len(events))]
 }

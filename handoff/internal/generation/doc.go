@@ -41,7 +41,7 @@
 //	Ready        |drain,hand,ready,serve|drain,hand,ready,serve|-               |-        |-            |-        |-        |-        |-
 //	Stopping     |-                     |drain                 |drain           |drain    |drain        |drain    |drain    |-        |-
 //	Silent       |-                     |-                     |drain           |drain    |-,drain,serve|release  |-,resume |-        |-
-//	Extend       |spawn                 |start                 |-               |-,hand   |-            |-,release|resume   |drain    |-
+//	Extend       |spawn                 |start                 |-               |-,hand   |-            |-,release|resume   |-,drain  |-
 //	Released     |-                     |-                     |-               |-        |-            |-,release|-        |-        |-
 //	Taken        |-                     |-                     |-               |-,serve  |-            |-        |-        |-        |-
 //	Resumed      |-                     |-                     |-               |-        |-            |-        |serve    |-        |-
@@ -54,20 +54,25 @@
 // What comes of what is asked for, by Situation. "spawn": at once. "wait": it is
 // remembered, and answered later. TimerFired is the pause before a respawn.
 //
-//	asked        |new   |start      |ready |hand  |undo  |serve     |down      |stop  |over
-//	Start        |spawn |-          |-     |-     |-     |-         |-         |-     |-
-//	Reload       |refuse|wait       |wait  |wait  |wait  |spawn,wait|spawn,wait|refuse|-
-//	Reload DryRun|refuse|wait       |wait  |wait  |wait  |spawn,wait|refuse    |refuse|-
-//	Commit       |refuse|refuse     |commit|wait  |refuse|refuse    |refuse    |refuse|-
-//	Abort        |refuse|refuse,undo|undo  |refuse|refuse|refuse    |refuse    |refuse|-
-//	Stop         |stop  |stop       |stop  |stop  |stop  |stop      |stop      |-     |-
-//	TimerFired   |x     |x          |x     |x     |x     |x         |spawn,wait|x     |x
+//	asked        |new   |start      |ready |hand  |undo  |serve     |down      |stop   |over
+//	Start        |spawn |-          |-     |-     |-     |-         |-         |-      |-
+//	Reload       |refuse|wait       |wait  |wait  |wait  |spawn,wait|spawn,wait|refuse |-
+//	Reload DryRun|refuse|wait       |wait  |wait  |wait  |spawn,wait|refuse    |refuse |-
+//	Commit       |refuse|refuse     |commit|wait  |refuse|refuse    |refuse    |refuse |-
+//	Abort        |refuse|refuse,undo|undo  |refuse|refuse|refuse    |refuse    |refuse |-
+//	Stop         |stop  |stop       |stop  |stop  |stop  |stop      |stop      |-      |-
+//	Hurry        |-     |-          |-     |-     |-     |-         |-         |-,hurry|-
+//	TimerFired   |x     |x          |x     |x     |x     |x         |spawn,wait|x      |x
 //
 // Each caller gets one Answer, unless Caller is 0. Reloads that are alike and wait
 // are answered by one generation, always one that was spawned after the call. They
 // take turns: the next one is spawned when the one before serves or is undone. That
 // of a held reload comes twice: Held to those who asked for it, and the outcome to
 // those who asked for the Commit.
+//
+// The service manager sees RELOADING=1 and then READY=1 after every Reload without a
+// caller, also after one that is refused: systemd may have sent the signal for which
+// it stands, and waits for both.
 //
 // # The rules
 //

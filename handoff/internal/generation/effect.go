@@ -27,7 +27,8 @@ type (
 		Inherit bool
 	}
 
-	// SendStop sends the stop signal to the main process. Exited is the answer.
+	// SendStop sends the stop signal to the main process: once, and once more where
+	// the service is to end in a hurry. Exited is the answer.
 	SendStop struct{ Gen uint64 }
 
 	// Kill ends all processes of a generation at once (cgroup.kill, SIGKILL). It
@@ -169,11 +170,12 @@ const (
 	KillTimer                           // one that was killed
 	SettleTimer                         // one that serves: the deaths before are forgotten
 	BackoffTimer                        // a respawn
+	HurryTimer                          // one that drains, and is in a hurry
 	timerKinds
 )
 
 func (k TimerKind) String() string {
-	return name(int(k), "", "ready", "probation", "hold", "release", "take", "resume", "drain", "kill", "settle", "backoff")
+	return name(int(k), "", "ready", "probation", "hold", "release", "take", "resume", "drain", "kill", "settle", "backoff", "hurry")
 }
 
 // A LogEvent is the kind of a log entry.
@@ -184,6 +186,7 @@ const (
 	LogServes    LogEvent = "serves"    // a generation is the service now
 	LogResumes   LogEvent = "resumes"   // a generation is the service again
 	LogReload    LogEvent = "reload"    // the verdict on a reload
+	LogRefused   LogEvent = "refused"   // a reload by signal was not begun
 	LogRoom      LogEvent = "room"      // a draining one was killed for the cap
 	LogAbandoned LogEvent = "abandoned" // processes that could not be killed
 	LogGaveUp    LogEvent = "gave-up"

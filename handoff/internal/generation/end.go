@@ -57,6 +57,17 @@ func (m *Machine) drain(g *generation) {
 	m.startTimer(DrainTimer, g.Number, timeout)
 }
 
+// hurry tells all that drain once more to stop, and gives them little time.
+func (m *Machine) hurry() {
+	for _, g := range m.s.Generations {
+		if g.State == StateDraining && !slices.ContainsFunc(m.s.Timers, func(t timer) bool { return t.Gen == g.Number && t.Kind == HurryTimer }) {
+			m.cancelTimers(g.Number)
+			m.do(SendStop{Gen: g.Number})
+			m.startTimer(HurryTimer, g.Number, min(m.o.HurryTimeout, m.o.DrainTimeout))
+		}
+	}
+}
+
 // kill ends what there is of g.
 func (m *Machine) kill(g *generation) {
 	m.enter(g, StateKilling)
@@ -85,7 +96,7 @@ func (m *Machine) exited(g *generation, e Event) {
 		m.s.Exit = status
 	}
 	if g.State < StateDraining {
-		m.failed(g, "its main process ended: "+status.String(), status)
+		m.failed(g, because("its main process ended: "+status.String(), e.(Exited).Why), status)
 	}
 	switch {
 	case g.Emptied:
@@ -93,6 +104,14 @@ func (m *Machine) exited(g *generation, e Event) {
 	case g.State != StateKilling:
 		m.kill(g) // what it left running
 	}
+}
+
+// because adds to a reason what the generation has said itself.
+func because(reason, why string) string {
+	if why != "" {
+		reason += "; it said " + why
+	}
+	return reason
 }
 
 func (m *Machine) emptied(g *generation, _ Event) {
@@ -104,8 +123,8 @@ func (m *Machine) emptied(g *generation, _ Event) {
 
 // stopping lets a generation leave that has decided so by itself. It does not
 // accept any more.
-func (m *Machine) stopping(g *generation, _ Event) {
-	m.failed(g, "it stopped by itself", failure)
+func (m *Machine) stopping(g *generation, e Event) {
+	m.failed(g, because("it stopped by itself", e.(Stopping).Why), failure)
 	m.drain(g)
 }
 

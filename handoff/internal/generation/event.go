@@ -43,6 +43,9 @@ type (
 
 	// Stop asks for the end of the service: SIGTERM.
 	Stop struct{}
+
+	// Hurry cuts the drain of a service that stops short: a second SIGINT.
+	Hurry struct{}
 )
 
 // What a generation does. An event of one that is over changes nothing, so the
@@ -67,7 +70,10 @@ type (
 	}
 
 	// Stopping tells that it leaves by its own decision: STOPPING=1.
-	Stopping struct{ Gen uint64 }
+	Stopping struct {
+		Gen uint64
+		Why string // what it has said of the reason; "": nothing
+	}
 
 	// Silent tells that its watchdog ran out.
 	Silent struct{ Gen uint64 }
@@ -94,6 +100,7 @@ type (
 	Exited struct {
 		Gen    uint64
 		Status ExitStatus
+		Why    string // as in Stopping
 	}
 
 	// Emptied tells that it had processes and none is left. It may come before
@@ -125,6 +132,7 @@ func (Reload) event()      {}
 func (Commit) event()      {}
 func (Abort) event()       {}
 func (Stop) event()        {}
+func (Hurry) event()       {}
 func (Spawned) event()     {}
 func (SpawnFailed) event() {}
 func (Ready) event()       {}
@@ -188,6 +196,7 @@ func (e Reload) String() string {
 func (e Commit) String() string  { return fmt.Sprintf("commit asked by caller %d", e.Caller) }
 func (e Abort) String() string   { return fmt.Sprintf("abort asked by caller %d", e.Caller) }
 func (Stop) String() string      { return "stop asked" }
+func (Hurry) String() string     { return "hurry asked" }
 func (e Spawned) String() string { return fmt.Sprintf("%d spawned", e.Gen) }
 func (e SpawnFailed) String() string {
 	return fmt.Sprintf("%d could not be spawned: %s", e.Gen, e.Reason)

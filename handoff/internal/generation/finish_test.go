@@ -44,7 +44,7 @@ func (w *world) cooperate() bool {
 			w.handle(Emptied{n})
 		case p.emptied, p.reported && (p.stopTold || p.killTold || p.leaving):
 			p.reported, p.exited = true, true
-			w.handle(Exited{n, ExitStatus{}})
+			w.handle(Exited{Gen: n})
 		case !p.reported:
 			p.reported = true
 			w.handle(Spawned{n})

@@ -21,6 +21,9 @@ type Options struct {
 	// DrainTimeout is how long a generation may take to end after it was told to
 	// stop, before it is killed; 60 s.
 	DrainTimeout time.Duration
+	// HurryTimeout is what is left of DrainTimeout, at most, once a quick end was
+	// asked for; 2 s.
+	HurryTimeout time.Duration
 	// KillTimeout is how long killed processes may take to be gone, before they
 	// are given up; 10 s.
 	KillTimeout time.Duration
@@ -53,6 +56,7 @@ func (o Options) withDefaults() Options {
 		{&o.HoldTimeout, 10 * time.Minute},
 		{&o.HandoverTimeout, 30 * time.Second},
 		{&o.DrainTimeout, 60 * time.Second},
+		{&o.HurryTimeout, 2 * time.Second},
 		{&o.KillTimeout, 10 * time.Second},
 		{&o.MinBackoff, 100 * time.Millisecond},
 		{&o.MaxBackoff, 10 * time.Second},

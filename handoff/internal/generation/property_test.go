@@ -42,7 +42,7 @@ func TestRules(t *testing.T) {
 	want := []string{"Spawn", "Release", "Own", "Kill", "answer done", "answer undone", "answer held", "answer refused", "restored", "stale"}
 	if steps > 100_000 { // so many that nothing is left to chance
 		want = append(want, "Resume", "log resumes", "log room", "log abandoned", "log gave-up", "respawn", "delivered", "finished well",
-			"finished serving", "finished stopped", "timer release", "timer take", "timer resume", "timer drain", "timer hold", "timer probation")
+			"finished serving", "finished stopped", "timer release", "timer take", "timer resume", "timer drain", "timer hold", "timer probation", "timer hurry", "signal refused")
 	}
 	for _, what := range want {
 		if seen[what] == 0 {

@@ -63,6 +63,10 @@ func (m *Machine) asked(e Event) {
 		if m.s.Phase <= phaseRunning {
 			m.stop(ExitStatus{}, "")
 		}
+	case Hurry:
+		if m.s.Phase == phaseStopping {
+			m.hurry()
+		}
 	}
 }
 
@@ -97,8 +101,28 @@ func (m *Machine) reload(e Reload) {
 	if reason == "" && !m.s.Waiting[i].join(e.Caller) {
 		reason = fmt.Sprintf("%d callers wait for this reload", maxCallers)
 	}
-	if reason != "" {
+	switch {
+	case reason == "":
+	case e.Caller == 0 && m.s.Phase == phaseRunning:
+		m.refuseSignal(r, reason)
+	default:
 		m.refuse(reason, e.Caller)
+	}
+}
+
+// refuseSignal refuses a reload for which nobody waits but the service manager: it
+// does not before the service has started, and goes on waiting, once it has sent
+// the signal, until it is told of a reload that began after that.
+func (m *Machine) refuseSignal(r request, reason string) {
+	v := Verdict{Outcome: Refused, Reason: reason}
+	m.s.Verdict = v
+	m.log(0, LogRefused, "reload%v by signal %v", r, v)
+	if !m.s.Served {
+		return
+	}
+	m.do(TellReloading{})
+	if !m.s.Reloading { // else it ends with the one under way
+		m.do(TellReady{})
 	}
 }
 

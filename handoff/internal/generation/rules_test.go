@@ -13,7 +13,7 @@ func (w *world) apply(f Effect) {
 	case SendStop:
 		p := w.procOf(f.Gen)
 		w.touch(p)
-		if p.stopTold || p.exited {
+		if _, again := w.now.(Hurry); p.stopTold && !(again && w.ending()) || p.exited {
 			w.failf("%d was told to stop already, or has ended", f.Gen)
 		}
 		// Rule 4.
@@ -96,7 +96,7 @@ func (w *world) apply(f Effect) {
 		}
 		w.served, w.reloading = true, false
 	case TellReloading:
-		if w.told || !w.served || w.reloading {
+		if w.told || !w.served || w.reloading && !w.signalled() {
 			w.failf("RELOADING=1 out of order")
 		}
 		w.reloading = true
@@ -125,6 +125,12 @@ func (w *world) apply(f Effect) {
 		}
 		w.gone = true
 	}
+}
+
+// signalled reports whether a reload was asked for that systemd may wait for.
+func (w *world) signalled() bool {
+	r, ok := w.now.(Reload)
+	return ok && r.Caller == 0
 }
 
 func (w *world) ending() bool { return w.stopped || w.gaveUp || w.told }
@@ -296,10 +302,15 @@ func (w *world) remember() {
 	if !ok || refused || slices.ContainsFunc(w.waiting, r.alike) {
 		return
 	}
-	if len(w.waiting) < maxWaiting { // a signal that is too much is not answered
+	switch told := slices.Contains(w.effects, Effect(TellReloading{})); {
+	case len(w.waiting) < maxWaiting:
 		w.waiting = append(w.waiting, r)
-	} else if r.Caller != 0 {
+	case r.Caller != 0:
 		w.failf("rule 6: %d reloads wait", len(w.waiting))
+	case !told && w.served:
+		w.failf("the manager waits for RELOADING=1")
+	default:
+		w.seen["signal refused"]++
 	}
 }
 

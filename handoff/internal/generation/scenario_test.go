@@ -2,6 +2,7 @@ package generation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,16 @@ func TestScenarios(t *testing.T) {
 			{exit(7), "timer 3: cancelled; kill 7; timer 4: kill of 7 in 10s"},
 			{Emptied{7}, "timer 4: cancelled; reclaim from 7; forget 7; exit: exit status 3"},
 			{Stop{}, ""},
+		})},
+		{"a stop in a hurry", Options{DrainTimeout: time.Second}, join(start, []beat{
+			{Hurry{}, ""},
+			{Stop{}, "STOPPING=1; timer 2: cancelled; timer 3: drain of 7 in 1s; stop 7; deliver to 0"},
+			{Extend{7, time.Minute}, "timer 3: not within 1m0s"},
+			{Hurry{}, "timer 3: cancelled; stop 7; timer 4: hurry of 7 in 1s"},
+			{Hurry{}, ""},
+			{Extend{7, time.Minute}, ""},
+			{TimerFired{4}, "kill 7; timer 5: kill of 7 in 10s"},
+			{Hurry{}, ""},
 		})},
 		{"a reload", Options{}, join(start, successor, []beat{
 			{Released{7, 8}, "timer 4: cancelled; reclaim from 7; await that 8 has taken all; timer 5: take of 8 in 30s"},
@@ -159,6 +170,52 @@ func TestCaps(t *testing.T) {
 	}
 	if answered != maxWaiting*maxCallers {
 		t.Errorf("the stop answered %d callers, want %d", answered, maxWaiting*maxCallers)
+	}
+}
+
+// TestRefusedSignal: the service manager waits for what it has asked for by a
+// signal, and is told of it also where nothing is begun.
+func TestRefusedSignal(t *testing.T) {
+	m := New(Options{})
+	fill := func() {
+		for i := range maxWaiting {
+			m.Handle(Reload{Caller: uint64(i + 1), Program: fmt.Sprint("/bin/", i)})
+		}
+	}
+	m.Handle(Start{})
+	m.Handle(Spawned{1})
+	fill()
+	const refused = "reload by signal refused: 8 other reloads wait"
+	for _, c := range []struct {
+		name   string
+		before []Event
+		tells  []Effect
+	}{
+		{"before it serves", nil, nil},
+		{"while a reload is under way", []Event{ready(1)}, []Effect{TellReloading{}}},
+		{"while one is held", []Event{SpawnFailed{2, "no such file"}, Reload{Caller: 9, Hold: true}, ready(3), ready(4), ready(5), ready(6), ready(7),
+			ready(8), ready(9), ready(10)}, []Effect{TellReloading{}, TellReady{}}},
+	} {
+		for _, e := range c.before {
+			m.Handle(e)
+		}
+		fill()
+		var tells []Effect
+		logged := false
+		for _, f := range m.Handle(Reload{}) {
+			switch f := f.(type) {
+			case TellReloading, TellReady:
+				tells = append(tells, f)
+			case Log:
+				logged = f.Text == refused
+			}
+		}
+		if !slices.Equal(tells, c.tells) || !logged {
+			t.Errorf("%s: the manager is told %v, want %v; it is logged: %t", c.name, tells, c.tells, logged)
+		}
+		if v := m.LastVerdict(); v.Outcome != Refused {
+			t.Errorf("%s: the last verdict is %v", c.name, v)
+		}
 	}
 }
 

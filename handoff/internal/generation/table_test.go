@@ -67,7 +67,7 @@ func setups() []setup {
 		{"handing over, released", Options{}, on(handing, Released{1, 2})},
 		{"handed over", Options{}, on(handing, Released{1, 2}, Taken{2})},
 		{"successor failed while handing over", Options{}, on(handing, exit(2))},
-		{"successor ends while handing over", Options{}, on(handing, Stopping{2})},
+		{"successor ends while handing over", Options{}, on(handing, Stopping{Gen: 2})},
 		{"resuming", Options{}, on(handing, exit(2), Emptied{2})},
 		{"resuming, silent", Options{}, on(handing, exit(2), Emptied{2}, Silent{1})},
 		{"resuming with a reload waiting", Options{}, on(handing, exit(2), Emptied{2}, Reload{Caller: 2})},
@@ -84,6 +84,7 @@ func setups() []setup {
 		{"died, respawned and starting", Options{}, on(serving, exit(1), timeout(0), Spawned{2})},
 		{"no room", two, on(plain, Reload{}, Spawned{2}, ready(2), Reload{})},
 		{"stopping", Options{}, on(serving, Stop{})},
+		{"stopping in a hurry", Options{}, on(serving, Stop{}, Hurry{})},
 		{"stopped while spawning", Options{}, []Event{Start{}, Stop{}}},
 		{"stopped", Options{}, on(serving, Stop{}, Emptied{1}, exit(1))},
 		{"gave up", Options{}, []Event{Start{}, Spawned{1}, exit(1)}},
@@ -176,7 +177,7 @@ func eventOf(t *testing.T, m *Machine, kind eventKind, n uint64) Event {
 		return timerOf{gen: n}.of(t, m)
 	}
 	return []Event{
-		Spawned{n}, SpawnFailed{n, "no such file"}, Ready{Gen: n, Resumable: true}, Stopping{n}, Silent{n}, Extend{n, time.Second},
+		Spawned{n}, SpawnFailed{n, "no such file"}, Ready{Gen: n, Resumable: true}, Stopping{Gen: n}, Silent{n}, Extend{n, time.Second},
 		Released{n, to}, Taken{n}, Resumed{n}, exit(n), Emptied{n},
 	}[kind]
 }
@@ -195,14 +196,14 @@ func transition(t *testing.T, m *Machine, g *generation, e Event) string {
 	}
 }
 
-var askNames = []string{"Start", "Reload", "Reload DryRun", "Commit", "Abort", "Stop", "TimerFired"}
+var askNames = []string{"Start", "Reload", "Reload DryRun", "Commit", "Abort", "Stop", "Hurry", "TimerFired"}
 
 // TestAsked asks for everything in every situation, and wants what the second
 // table says.
 func TestAsked(t *testing.T) {
 	found := make(cells)
 	for _, s := range setups() {
-		asks := []Event{Start{}, Reload{Caller: 7}, Reload{Caller: 7, DryRun: true}, Commit{7}, Abort{7}, Stop{}, timeout(0)}
+		asks := []Event{Start{}, Reload{Caller: 7}, Reload{Caller: 7, DryRun: true}, Commit{7}, Abort{7}, Stop{}, Hurry{}, timeout(0)}
 		for i, e := range asks {
 			m := s.machine(t)
 			if of, ok := e.(timerOf); ok {
@@ -232,6 +233,10 @@ func reaction(t *testing.T, m *Machine, e Event) string {
 			}
 		case TellStopping:
 			return "stop"
+		case SendStop:
+			if _, ok := e.(Hurry); ok {
+				return "hurry"
+			}
 		case Answer:
 			if f.Caller != 7 {
 				continue

@@ -49,11 +49,12 @@ func (m *Machine) fired(e TimerFired) {
 	m.happened(e, t.Gen, onTimer)
 }
 
-// extend gives a generation the time it asks for, if it is what is waited for.
+// extend gives a generation the time it asks for, if it is what is waited for, and
+// nobody is in a hurry.
 func (m *Machine) extend(g *generation, e Event) {
 	by := e.(Extend).By
 	for _, t := range m.s.Timers {
-		if t.Gen == g.Number && by > 0 {
+		if t.Gen == g.Number && by > 0 && t.Kind != HurryTimer {
 			m.do(ExtendTimer{Timer: t.ID, By: by})
 		}
 	}

@@ -181,7 +181,7 @@ func (w *world) firing(t StartTimer) {
 	w.stale = append(w.stale, t.Timer)
 	p := w.procs[t.Gen]
 	switch t.Kind {
-	case DrainTimer:
+	case DrainTimer, HurryTimer:
 		p.drainFired = true
 	case KillTimer:
 		p.killFired = true

@@ -85,8 +85,9 @@ func (a *above) status(text string) {
 }
 
 // clip makes text fit for STATUS=.
-func clip(text string) string {
-	const most = 1000
+func clip(text string) string { return clipTo(1000, text) }
+
+func clipTo(most int, text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."

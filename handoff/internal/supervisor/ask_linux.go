@@ -75,6 +75,12 @@ func (s *Supervisor) Stop() {
 	go s.post(func() { s.feed(generation.Stop{}) })
 }
 
+// Hurry cuts the drain of a service that stops short. Without a Stop before it
+// nothing comes of it.
+func (s *Supervisor) Hurry() {
+	go s.post(func() { s.feed(generation.Hurry{}) })
+}
+
 // Hangup reloads on behalf of nobody: SIGHUP.
 func (s *Supervisor) Hangup() {
 	go s.post(func() { s.feed(generation.Reload{}) })
@@ -127,6 +133,8 @@ type GenerationStatus struct {
 	Path    string
 	Began   time.Time
 	Text    string // its own STATUS=
+	Version string // as it says itself
+	Carried uint64 // connections that it took over, as it says itself
 	Stored  int    // descriptors that it has stored
 	Memory  int64  // bytes; -1: not accounted for
 	CPUUsec int64  // -1: not accounted for
@@ -157,6 +165,7 @@ func (s *Supervisor) status() Status {
 		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
 		if p := s.processes[info.Number]; p != nil {
 			g.Path, g.Began, g.Text = p.program, p.began, p.text
+			g.Version, g.Carried = p.says.version, p.says.carried
 			g.Stored = s.store.count(info.Number)
 			if p.main != nil {
 				g.PID = p.pid

@@ -142,12 +142,15 @@ func (s *Supervisor) output(gen uint64) []string {
 }
 
 func (s *Supervisor) logEffect(e generation.Log) {
-	if e.Event == generation.LogReload {
+	if e.Event == generation.LogReload || e.Event == generation.LogRefused {
 		s.verdict = s.result(s.machine.LastVerdict())
+	}
+	if e.Event == generation.LogServes || e.Event == generation.LogResumes {
+		s.passOn()
 	}
 	level := slog.LevelInfo
 	switch e.Event {
-	case generation.LogFailed, generation.LogRoom:
+	case generation.LogFailed, generation.LogRoom, generation.LogRefused:
 		level = slog.LevelWarn
 	case generation.LogAbandoned, generation.LogGaveUp:
 		level = slog.LevelError

@@ -49,6 +49,7 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 		p.text = clip(text)
 		s.change()
 	}
+	s.said(p, m)
 	if text, ok := m.Get("EXTEND_TIMEOUT_USEC"); ok {
 		if by, err := notify.ParseUsec(text); err == nil {
 			s.feed(generation.Extend{Gen: p.number, By: by})
@@ -63,7 +64,7 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 	}
 	if m.Has("STOPPING", "1") {
 		p.stopTimer()
-		s.feed(generation.Stopping{Gen: p.number})
+		s.feed(generation.Stopping{Gen: p.number, Why: p.why()})
 	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {
 		p.ready = true
 		p.watchdog = s.o.Watchdog

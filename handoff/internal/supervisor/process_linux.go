@@ -37,7 +37,8 @@ type process struct {
 	watchdog  time.Duration // the longest silence; 0: any
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
-	committed bool          // it is, or was, the service
+	says      says
+	committed bool // it is, or was, the service
 	ready     bool
 	exited    bool
 	emptied   bool
@@ -111,7 +112,7 @@ func (s *Supervisor) exited(p *process, status generation.ExitStatus) {
 			p.main.Release()
 			p.main, p.exited = nil, true
 			p.stopTimer()
-			s.feed(generation.Exited{Gen: p.number, Status: status})
+			s.feed(generation.Exited{Gen: p.number, Status: status, Why: p.why()})
 			s.checkEmptied(p)
 		})
 	}()

@@ -56,6 +56,8 @@ type Supervisor struct {
 	since     time.Time     // of Run
 	changed   chan struct{} // closed when Status would say something else
 	extending *time.Timer   // asks the manager for more time
+	excuses   [4]string     // those that the manager was told
+	saying    *time.Timer   // until it may be told of others
 	exit      *generation.Exit
 }
 
@@ -226,8 +228,10 @@ func (s *Supervisor) answers(ctx context.Context) error {
 
 // close lets go of everything. What generations have stored stays with the manager.
 func (s *Supervisor) close() {
-	if s.extending != nil {
-		s.extending.Stop()
+	for _, t := range []*time.Timer{s.extending, s.saying} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	if s.children != nil {
 		s.children.close()

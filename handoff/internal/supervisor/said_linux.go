@@ -1,0 +1,116 @@
+package supervisor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// What a generation may say of itself to this package alone. systemd takes no
+// notice of keys that it does not know, and leaves those with X_ to others,
+// sd_notify(3).
+const (
+	keyVersion = "X_HANDOFF_VERSION" // the program's version
+	keyCarried = "X_HANDOFF_CARRIED" // how many connections it took over from its predecessor
+)
+
+// excuses are the assignments that say why a service fails, and their values for
+// none.
+var excuses = []notify.Field{{Key: "ERRNO", Value: "0"}, {Key: "BUSERROR"}, {Key: "VARLINKERROR"}, {Key: "EXIT_STATUS"}}
+
+// sayEvery is the least time between two messages about excuses.
+const sayEvery = time.Second
+
+// said takes note of what p says of itself.
+func (s *Supervisor) said(p *process, m notify.Message) {
+	before := p.says
+	if text, ok := m.Get(keyVersion); ok {
+		p.says.version = clipTo(64, text)
+	}
+	if text, ok := m.Get(keyCarried); ok {
+		if n, err := strconv.ParseUint(text, 10, 63); err == nil {
+			p.says.carried = n
+		}
+	}
+	for i, e := range excuses {
+		if text, ok := m.Get(e.Key); ok && clipTo(256, text) == text {
+			p.says.excuses[i] = text
+		}
+	}
+	if p.says.excuses != before.excuses {
+		s.passOn()
+	}
+	if p.says != before {
+		s.change()
+	}
+}
+
+// says is what a generation has said of itself.
+type says struct {
+	version string
+	carried uint64
+	excuses [4]string // "": nothing
+}
+
+// why is the reason of a failure, as far as p has said it.
+func (p *process) why() string {
+	var parts []string
+	for i, value := range p.says.excuses {
+		errno, err := strconv.Atoi(value)
+		switch key := excuses[i].Key; {
+		case value == "" || value == excuses[i].Value || key == "EXIT_STATUS": // how it ended is known
+		case key == "ERRNO" && err == nil && errno > 0:
+			parts = append(parts, fmt.Sprintf("ERRNO=%d (%v)", errno, syscall.Errno(errno)))
+		default:
+			parts = append(parts, key+"="+value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// speaker returns the generation of which the excuses are those of the service: the
+// one that serves, or else the newest.
+func (s *Supervisor) speaker() *process {
+	var newest uint64
+	for _, g := range s.machine.Generations() {
+		newest = g.Number
+		if g.State == generation.StateServing || g.State == generation.StateReleasing || g.State == generation.StateResuming {
+			break
+		}
+	}
+	return s.processes[newest]
+}
+
+// passOn tells the manager the excuses of the service where they are others than
+// it knows. What comes soon after waits, and the last of it counts: a generation
+// that sends them all the time must not keep the manager from its work.
+func (s *Supervisor) passOn() {
+	p := s.speaker()
+	if p == nil || s.saying != nil {
+		return
+	}
+	var fields []notify.Field
+	for i, e := range excuses {
+		if text := p.says.excuses[i]; text != s.excuses[i] {
+			if s.excuses[i] = text; text != "" {
+				e.Value = text
+			}
+			fields = append(fields, e)
+		}
+	}
+	if len(fields) == 0 {
+		return
+	}
+	s.above.send(fields...)
+	s.saying = time.AfterFunc(sayEvery, func() {
+		s.post(func() {
+			s.saying = nil
+			s.passOn()
+		})
+	})
+}

@@ -1,0 +1,72 @@
+package handoff
+
+import (
+	"context"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// What a generation says of itself to handoffd, which the doc comment of handoffd
+// describes. systemd takes no notice of either.
+const (
+	keyVersion = "X_HANDOFF_VERSION"
+	keyCarried = "X_HANDOFF_CARRIED"
+)
+
+// readiness is what the manager is told once the service is ready.
+func (s *Service) readiness() []notify.Field {
+	fields := []notify.Field{notify.Ready()}
+	if s.intake == nil {
+		return fields
+	}
+	version := s.o.Version
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+	if version == "" {
+		return fields
+	}
+	named := append(fields, notify.Field{Key: keyVersion, Value: version})
+	if _, err := notify.Message(named).Append(nil); err != nil {
+		s.reportf("version %q: %w", version, err)
+		return fields
+	}
+	return named
+}
+
+// tookOver counts a connection that the generation before has left.
+func (s *Service) tookOver() {
+	s.counters.carriedIn.Add(1)
+	select {
+	case s.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// tellEvery is the least time between two counts that handoffd is told: thousands
+// of connections may come at once.
+const tellEvery = 100 * time.Millisecond
+
+// tellCarried tells handoffd how many connections were taken over, until ctx ends.
+func (s *Service) tellCarried(ctx context.Context) error {
+	if s.intake == nil {
+		return nil
+	}
+	for {
+		select {
+		case <-s.arrived:
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-time.After(tellEvery):
+		case <-ctx.Done():
+			return nil
+		}
+		n := s.counters.carriedIn.Load()
+		s.report(s.manager.Send(ctx, notify.Field{Key: keyCarried, Value: strconv.FormatUint(n, 10)}))
+	}
+}
