@@ -15,6 +15,23 @@
 // hears READY=1, WATCHDOG=1 and the like (sd_notify(3)), and keeps what is stored
 // with FDSTORE=1, so a program that works as a socket-activated service works here.
 //
+// A program may say more of itself, by two assignments that systemd takes no notice
+// of. `handoffd status` shows them, and package handoff sends them:
+//
+//	X_HANDOFF_VERSION=1.2.3   its version, of at most 64 bytes
+//	X_HANDOFF_CARRIED=42      how many connections it took over from the generation before
+//
+// What the generation that serves says with ERRNO=, BUSERROR=, VARLINKERROR= and
+// EXIT_STATUS= is passed on to systemd; what one says that then fails is part of the
+// reason of its failure.
+//
+// `systemctl stop` lets the program drain. One that outlasts --drain-timeout is
+// killed, and the unit then ends as failed (result exit-code, status 137), as it
+// would with systemd alone (result timeout) after TimeoutStopSec=: what it had in
+// hand is lost. A generation that is killed after a reload changes nothing but that.
+// SIGINT stops, too, and a second one, such as by Ctrl-C at a terminal, leaves two
+// seconds of the drain.
+//
 // Verbs exit with 0 when it is done, 1 when it failed or was undone, with 2 when
 // they were used wrongly, and with 69 where no handoffd is to be reached. `run`
 // exits as the program did.

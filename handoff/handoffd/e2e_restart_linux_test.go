@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -138,13 +137,10 @@ func TestStops(t *testing.T) {
 	cases := []struct {
 		name, flags, program string
 		during               string // a reload, or the start
-		result               string // of the service; "" is success
 	}{
 		{name: "during a reload", during: "reload", flags: "--probation 60s"},
 		{name: "during a reload that starts", during: "reload", program: "#!/bin/sh\nexec sleep infinity\n"},
 		{name: "during the start", during: "start", program: "#!/bin/sh\nexec sleep infinity\n"},
-		{name: "that the program ignores", result: "exit-code", flags: "--drain-timeout 1s --ready exec",
-			program: "#!/bin/sh\ntrap '' TERM\nwhile true; do sleep 1000; done\n"},
 	}
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		good := m.ReadFile("/usr/local/bin/holdfast-http")
@@ -176,15 +172,34 @@ func TestStops(t *testing.T) {
 						out, err := handoffd(t, m, "status")
 						return err == nil && (strings.Contains(out, "2           starting") || strings.Contains(out, "2           ready"))
 					})
-				default:
-					begin(t, m, dropIn)
 				}
 				m.Systemctl("stop", "holdfast-app.socket", service)
-				if result, want := m.Property(service, "Result"), cmp.Or(c.result, "success"); result != want {
-					t.Errorf("the result is %s, want %s:\n%s", result, want, m.Journal("-u", service))
+				if result := m.Property(service, "Result"); result != "success" {
+					t.Errorf("the result is %s:\n%s", result, m.Journal("-u", service))
 				}
 			})
 		}
+	})
+}
+
+// TestStopKills: a program that has to be killed ends its service as failed, under
+// handoffd as without it.
+func TestStopKills(t *testing.T) {
+	const path = "/usr/local/bin/next"
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.WriteFile(path, []byte("#!/bin/sh\ntrap '' TERM\nwhile true; do sleep 1000; done\n"), 0o755)
+		const alone = "alone.service"
+		m.InstallUnit(alone, "[Service]\nType=exec\nTimeoutStopSec=1s\nExecStart="+path+"\n")
+		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s --ready exec -- "+path+"\n")
+		m.Systemctl("start", alone)
+		m.Systemctl("stop", alone, service)
+		for unit, want := range map[string]string{alone: "failed timeout 9", service: "failed exit-code 137"} {
+			got := strings.Join([]string{m.Property(unit, "ActiveState"), m.Property(unit, "Result"), m.Property(unit, "ExecMainStatus")}, " ")
+			if got != want {
+				t.Errorf("%s is %s, want %s", unit, got, want)
+			}
+		}
+		m.Systemctl("reset-failed", alone)
 	})
 }
 

@@ -72,16 +72,23 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitUndone
 }
 
+// exitCodes is the end of every verb's help.
+const exitCodes = "\nExit status: 0 done, 1 not done, 2 used wrongly, 69 no handoffd is there."
+
 func newCommand(stdout, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:                  "handoffd",
 		Usage:                 "keep a service answering while its program is replaced",
 		Version:               version,
 		EnableShellCompletion: true,
-		Writer:                stdout,
-		ErrWriter:             stderr,
-		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // execute does it
-		OnUsageError:          misused,
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden = false
+			c.Usage = "print what completes command lines in bash, zsh, fish or pwsh"
+		},
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // execute does it
+		OnUsageError:   misused,
 		Action: func(_ context.Context, c *cli.Command) error {
 			if name := c.Args().First(); name != "" {
 				return usagef("there is no command %q; handoffd --help lists them", name)

@@ -69,6 +69,18 @@ func verb(t *testing.T, args ...string) (string, int) {
 	return out.String(), code
 }
 
+// command returns handoffd as a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Env = append(os.Environ(), helper+"=handoffd", "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
 // A daemon is a handoffd without a manager.
 type daemon struct {
 	t       *testing.T
@@ -102,8 +114,8 @@ func standalone(t *testing.T, args ...string) *daemon {
 	if len(args) == 0 {
 		args = []string{"--", exe}
 	}
-	d.cmd = exec.Command(exe, append([]string{"run", "--control", d.control, "--listen", "http=" + d.socket, "--environment-file", d.env}, args...)...)
-	d.cmd.Env = append(os.Environ(), helper+"=handoffd", "RUNTIME_DIRECTORY="+dir, "GORACE=atexit_sleep_ms=0")
+	d.cmd = command(t, append([]string{"run", "--control", d.control, "--listen", "http=" + d.socket, "--environment-file", d.env}, args...)...)
+	d.cmd.Env = append(d.cmd.Env, "RUNTIME_DIRECTORY="+dir)
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -267,11 +279,18 @@ func TestUsage(t *testing.T) {
 		{"", exitUsage, "COMMANDS"},
 		{"--help", exitDone, "COMMANDS"},
 		{"--version", exitDone, "dev"},
-		{"completion bash", exitDone, "handoffd"},
+		{"--help", exitDone, "completion"},
+		{"completion bash", exitDone, "complete -o"},
+		{"completion zsh", exitDone, "compdef"},
 		{"nonsense", exitUsage, `no command "nonsense"`},
 		{"--nonsense", exitUsage, "nonsense"},
 		{"run", exitUsage, "no program"},
 		{"run --help", exitDone, "--drain-timeout"},
+		{"run --help", exitDone, "137"},
+		{"reload --help", exitDone, "69 no handoffd"},
+		{"commit --help", exitDone, "69 no handoffd"},
+		{"abort --help", exitDone, "69 no handoffd"},
+		{"status --help", exitDone, "69 no handoffd"},
 		{"run --ready maybe -- true", exitUsage, `--ready "maybe": want notify, exec or alive:DURATION`},
 		{"run --probation soon -- true", exitUsage, "soon"},
 		{"run --drain-timeout -1s -- true", exitUsage, "--drain-timeout -1s"},

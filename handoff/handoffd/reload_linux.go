@@ -20,9 +20,10 @@ func reloadCommand() *cli.Command {
 		Name:      "reload",
 		Usage:     "start the program anew beside the old one, and hand over",
 		ArgsUsage: "[PROGRAM]",
-		Description: "Returns when the new generation serves (exit status 0) or was undone (1); then the\n" +
-			"old one serves as before. With PROGRAM, that is started from now on. Ends with 0 where\n" +
-			"the service stops meanwhile, and on SIGTERM, which systemd then sends.",
+		Description: "Returns when the new generation serves, or was undone: then the old one serves as before,\n" +
+			"and the reason is said with the last lines of the new one's standard error. With PROGRAM,\n" +
+			"that is started from now on. Ends with 0, too, where the service stops meanwhile, and on\n" +
+			"SIGTERM, which systemd then sends." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
 			&cli.BoolFlag{Name: "hold", Usage: "return once both accept, and wait for commit or abort"},
@@ -67,9 +68,10 @@ func reload(ctx context.Context, c *cli.Command) error {
 
 func commitCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "commit",
-		Usage: "have a held generation take over, and the old one drain",
-		Flags: []cli.Flag{controlFlag()},
+		Name:        "commit",
+		Usage:       "have a held generation take over, and the old one drain",
+		Description: "Returns when the new generation serves, and fails where none is held." + exitCodes,
+		Flags:       []cli.Flag{controlFlag()},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Commit(ctx) })
 		},
@@ -78,9 +80,10 @@ func commitCommand() *cli.Command {
 
 func abortCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "abort",
-		Usage: "undo a held generation, and keep the old one",
-		Flags: []cli.Flag{controlFlag()},
+		Name:        "abort",
+		Usage:       "undo a held generation, and keep the old one",
+		Description: "Also one that starts or is in its probation; fails where there is none." + exitCodes,
+		Flags:       []cli.Flag{controlFlag()},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Abort(ctx) })
 		},

@@ -24,7 +24,9 @@ func runCommand() *cli.Command {
 		ArgsUsage: "-- PROGRAM [ARG...]",
 		Description: "SIGHUP reloads. SIGTERM and SIGINT stop; a second SIGINT gives what still drains two\n" +
 			"seconds, until it is killed. Durations are such as 500ms, 30s or 2m; where none is\n" +
-			"given, the one in brackets holds.",
+			"given, the one in brackets holds.\n" +
+			"Exits as the program did: with its exit status, or 128 and the number of the signal that ended\n" +
+			"it, so 137 where it had to be killed; else 1 where it could not begin, 2 used wrongly.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "bind `NAME=ADDRESS` where no manager passed sockets; again for more"},
 			&cli.BoolFlag{Name: "no-sockets", Usage: "start although no sockets were passed: the program needs none, or binds its own"},

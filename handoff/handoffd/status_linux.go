@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -17,6 +18,8 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show the generations",
+		Description: "VERSION and CARRIED (connections taken over from the generation before) are what a program\n" +
+			"on package handoff says of itself. With --watch it ends with 69 once the service has." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "as JSON"},
@@ -44,6 +47,9 @@ func showStatus(ctx context.Context, c *cli.Command) error {
 		return print(c.Root().Writer, s)
 	}
 	for s, err := range client.Monitor(ctx) {
+		if errors.Is(err, control.ErrStopping) {
+			return fmt.Errorf("status: %w: %w", control.ErrGone, err)
+		}
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}
