@@ -182,26 +182,31 @@ func (m *memory) write() error {
 	return err
 }
 
-// name returns a name for the manager's store that was never used, or "" where the
-// generation's name is too long for that.
-func (m *memory) name(of string) (string, error) {
+// name returns a name for e in the manager's store that was never used, or an error
+// where the generation's name is too long for that.
+func (m *memory) name(e *entry) (string, error) {
 	m.last[lastName]++
 	if err := m.write(); err != nil {
 		return "", err
 	}
-	name := abovePrefix + strconv.FormatUint(m.last[lastName], 10) + "." + of
+	name := abovePrefix + strconv.FormatUint(m.last[lastName], 10)
+	if e.polled {
+		name += polledMark
+	}
+	name += "." + e.name
 	if !activation.ValidName(name) {
-		return "", fmt.Errorf("%q is too long a name to outlive this process", of)
+		return "", fmt.Errorf("%q is too long a name to outlive this process", e.name)
 	}
 	return name, nil
 }
 
-// ownName returns the generation's name of what the manager keeps for us.
-func ownName(above string) (name string, ok bool) {
+// ownName returns the generation's name of what the manager keeps for us, and
+// whether it is of no use after a hangup.
+func ownName(above string) (name string, polled, ok bool) {
 	rest, ok := strings.CutPrefix(above, abovePrefix)
 	if !ok {
-		return "", false
+		return "", false, false
 	}
-	_, name, ok = strings.Cut(rest, ".")
-	return name, ok
+	number, name, ok := strings.Cut(rest, ".")
+	return name, strings.HasSuffix(number, polledMark), ok
 }

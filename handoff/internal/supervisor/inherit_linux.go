@@ -28,7 +28,7 @@ func (s *Supervisor) inherit() error {
 			return err
 		}
 		for _, f := range files {
-			own, ours := ownName(name)
+			own, polled, ours := ownName(name)
 			switch {
 			case name == aboveState && state == nil:
 				state = f
@@ -39,7 +39,9 @@ func (s *Supervisor) inherit() error {
 					own = name
 				}
 				e := newEntry(own, f, 0)
-				e.above = name
+				// What a program left with the manager itself it may have left with
+				// FDPOLL=0; if not, the manager has dropped it when it hung up.
+				e.above, e.polled = name, polled
 				s.store.limit = max(s.store.limit, len(s.store.entries)+1) // none of it is given up
 				if !s.store.add(e) {
 					stale = append(stale, name)

@@ -74,16 +74,22 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 			s.log.Debug("not stored", "generation", p.number, "name", name)
 			continue
 		}
-		if !n.Message.Has("FDPOLL", "0") {
-			s.lastWatch++
-			e.watch = s.lastWatch
-			s.hangups.add(e.file, e.watch)
-		}
+		e.polled = !n.Message.Has("FDPOLL", "0")
+		s.poll(e)
 		if s.above.known() {
 			s.keepAbove(e)
 		}
 	}
 	s.route()
+}
+
+// poll has e dropped when it hangs up, if that makes it useless.
+func (s *Supervisor) poll(e *entry) {
+	if e.polled {
+		s.lastWatch++
+		e.watch = s.lastWatch
+		s.hangups.add(e.file, e.watch)
+	}
 }
 
 // keepAll has the manager keep what was stored before it was known to keep
@@ -106,7 +112,7 @@ func (s *Supervisor) keepAbove(e *entry) {
 	if !s.above.keeps {
 		return
 	}
-	above, err := s.memory.name(e.name)
+	above, err := s.memory.name(e)
 	if err != nil {
 		s.logOf(err, e.owner, "the manager does not keep what was stored")
 		return

@@ -21,7 +21,8 @@ type entry struct {
 	file   *os.File // ours
 	above  string   // the name under which the manager has it too; "": it has not
 	owner  uint64   // the generation that stored it; 0: one that is over
-	watch  int32    // by which a hangup is told; 0: it does not matter
+	polled bool     // not FDPOLL=0: of no use after a hangup
+	watch  int32    // by which that is told; 0: not watched
 	shared bool     // several may have it at once
 	// holders are the generations that were given it, with the delivery's ID, or 0
 	// where they inherited it. One that is not shared has at most one.
@@ -194,7 +195,8 @@ func (st *store) count(gen uint64) int {
 // Names under which the manager keeps what is ours.
 const (
 	aboveState  = "handoffd.state"
-	abovePrefix = "handoffd.entry." // a number, a dot, and the generation's name
+	abovePrefix = "handoffd.entry." // a number, the mark or not, a dot, and the generation's name
+	polledMark  = "p"
 )
 
 // leftByPrograms reports whether a descriptor's name says that a program stored it

@@ -169,7 +169,7 @@ func TestMemory(t *testing.T) {
 	}
 	defer m.file.Close()
 	m.last[lastGeneration] = 7
-	first, err := m.name("http")
+	first, err := m.name(&entry{name: "http"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,16 +180,19 @@ func TestMemory(t *testing.T) {
 	if again.last[lastGeneration] != 7 {
 		t.Errorf("the last generation is %d, want 7", again.last[lastGeneration])
 	}
-	second, err := again.name("http")
+	second, err := again.name(&entry{name: "http", polled: true})
 	if err != nil || second == first {
 		t.Errorf("the names are %q and %q, %v", first, second, err)
 	}
-	for _, name := range []string{first, second} {
-		if own, ok := ownName(name); !ok || own != "http" {
-			t.Errorf("%q is of %q", name, own)
+	for name, polled := range map[string]bool{first: false, second: true} {
+		if own, p, ok := ownName(name); !ok || own != "http" || p != polled {
+			t.Errorf("%q is of %q, polled: %t", name, own, p)
 		}
 	}
-	if _, err := m.name(string(make([]byte, 255))); err == nil {
+	if name, _, ok := ownName("handoffd.entry.7.a.b:p"); !ok || name != "a.b:p" {
+		t.Errorf("a name with a dot is %q", name)
+	}
+	if _, err := m.name(&entry{name: string(make([]byte, 255))}); err == nil {
 		t.Error("a name that is too long is taken")
 	}
 	if _, err := recall(memfd(t)); err == nil {

@@ -207,6 +207,9 @@ func (s *Supervisor) begin() (err error) {
 	if s.hangups, err = watchHangups(func(id int32) { s.post(func() { s.hungUp(id) }) }); err != nil {
 		return err
 	}
+	for _, e := range s.store.entries {
+		s.poll(e) // what was inherited
+	}
 	s.children, err = watchChildren(func(pid int, status generation.ExitStatus) {
 		s.post(func() { s.reaped(pid, status) })
 	})
