@@ -87,7 +87,7 @@ type carried struct {
 // before Run.
 func (k *Carrier) Serve(ln net.Listener) error {
 	return k.s.change(func() error {
-		k.s.servers = append(k.s.servers, &carrierServer{ln: ln, k: k})
+		k.s.servers = append(k.s.servers, &carrierServer{ln: k.s.gate(ln), k: k})
 		return nil
 	})
 }

@@ -35,8 +35,12 @@ func (r *run) drain() error {
 	stop := s.extend()
 	defer stop()
 	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status("draining")))
+	lameDuck := s.o.LameDuck
+	if s.rotation.out() {
+		lameDuck = 0 // balancers know
+	}
 	select {
-	case <-time.After(s.o.LameDuck):
+	case <-time.After(lameDuck):
 	case <-hurried.Done():
 	}
 	s.counters.drainBegan.Store(time.Now().UnixNano())
@@ -99,11 +103,11 @@ func (r *run) listen(hurry context.CancelCauseFunc) (stop func()) {
 	}
 }
 
-// openOutbox makes the parcel for what is carried, if there is a store: its read
-// end is with the manager before anything is put in, so that a successor that runs
-// already can read meanwhile.
+// openOutbox makes the parcel for what is carried, if there is a store, and the
+// service has not left the rotation: its read end is with the manager before
+// anything is put in, so that a successor that runs already can read meanwhile.
 func (s *Service) openOutbox(ctx context.Context) {
-	if !s.store.available() || !s.carries() {
+	if !s.store.available() || !s.carries() || s.rotation.out() {
 		return
 	}
 	out := &outbox{store: &s.store, first: s.firstEntry(), spare: s.spare(), live: s.intake != nil}

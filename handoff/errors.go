@@ -14,6 +14,9 @@ var (
 	// there before.
 	ErrDuplicate = errors.New("the name is taken")
 
+	// ErrNotRunning: Run has not begun to serve.
+	ErrNotRunning = errors.New("the service does not run yet")
+
 	// ErrDraining: this generation is on its way out. It is the cause of a
 	// ConnFunc's context when that ends, and what the ReadFrom of a packet socket
 	// returns then.

@@ -67,8 +67,9 @@ func (s *Service) addListeners(name string, get func() ([]net.Listener, error)) 
 		}
 		for _, ln := range lns {
 			s.names[ln] = name
+			err = errors.Join(err, s.rotation.add(ln, s.intake == nil))
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("handoff: listen on %q: %w", name, err)
@@ -165,8 +166,11 @@ func inherit[T any](set *activation.Set, name string, take func(*activation.Set,
 	return v, err
 }
 
+// bindListener makes a listener as the manager does: with plain TCP, whose sockets
+// take the filter that Quiesce needs.
 func bindListener(ctx context.Context, network, address string) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network, address)
 	if errors.Is(err, syscall.EADDRINUSE) && removeStale(ctx, network, address) {
 		return lc.Listen(ctx, network, address)

@@ -44,7 +44,7 @@ func (s *Service) Serve(ln net.Listener, srv Server) error {
 		if h, ok := srv.(*http.Server); ok {
 			return s.addHTTP(ln, h, false)
 		}
-		s.servers = append(s.servers, &anyServer{ln: ln, srv: srv})
+		s.servers = append(s.servers, &anyServer{ln: s.gate(ln), srv: srv})
 		return nil
 	})
 }
@@ -88,7 +88,7 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 		h.secure = true
 		srv.TLSConfig = s.keys.install(srv.TLSConfig, s.names[ln])
 	}
-	h.listeners = append(h.listeners, httpListener{Listener: ln, name: s.names[ln], secure: secure})
+	h.listeners = append(h.listeners, httpListener{Listener: s.gate(ln), name: s.names[ln], secure: secure})
 	return nil
 }
 
@@ -108,7 +108,8 @@ type leavingHandler struct {
 func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.running.Add(1)
 	defer h.running.Done()
-	if h.s.leaving.Load() && (r.TLS != nil || !h.s.store.available()) && r.Header.Get("Upgrade") == "" {
+	leaving := h.s.leaving.Load() && (r.TLS != nil || !h.s.store.available()) || h.s.rotation.out()
+	if leaving && r.Header.Get("Upgrade") == "" {
 		w.Header().Set("Connection", "close") // for HTTP/2 it means GOAWAY
 	}
 	next := h.next

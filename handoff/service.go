@@ -50,8 +50,9 @@ type Service struct {
 	manifest   manifest
 
 	generation atomic.Uint64
-	ready      atomic.Bool   // READY=1 has been sent
-	leaving    atomic.Bool   // told to stop
+	ready      atomic.Bool // READY=1 has been sent
+	leaving    atomic.Bool // told to stop
+	rotation   place
 	owned      chan struct{} // see Owned
 	ownOnce    sync.Once
 	stop       chan struct{} // closed by Stop
@@ -143,6 +144,7 @@ func (s *Service) Close() error {
 
 // closeAll closes what the Service still has.
 func (s *Service) closeAll() error {
+	s.report(s.rotation.end())
 	for ln := range s.names {
 		ln.Close() // most are closed already
 	}
@@ -235,8 +237,8 @@ func (s *Service) isOwned() bool {
 }
 
 // Ready reports whether balancers should send clients here: Run serves, and was
-// not told to stop.
-func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() }
+// not told to stop, or to leave the rotation (Quiesce).
+func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.rotation.out() }
 
 // ReadyHandler answers a balancer's question with status 200 while Ready, else
 // with 503.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -44,12 +45,35 @@ func Hold(c syscall.Conn) error {
 	return wrap("hold", err)
 }
 
+// Duplicate returns the socket of c as a file of its own, which the caller closes:
+// it is there to Open when c is closed.
+func Duplicate(c syscall.Conn) (f *os.File, err error) {
+	err = control(c, func(fd int) error {
+		d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return sysErr("fcntl F_DUPFD_CLOEXEC", err)
+		}
+		f = os.NewFile(uintptr(d), "listener")
+		return nil
+	})
+	return f, wrap("duplicate", err)
+}
+
 // Shut shuts the listener c down: clients are refused. It takes the filter off,
 // too, or they would still be kept waiting.
 func Shut(c syscall.Conn) error {
 	err := control(c, func(fd int) error {
+		own, err := unix.Getsockname(fd)
+		if err != nil {
+			return sysErr("getsockname", err)
+		}
 		if err := unix.Shutdown(fd, unix.SHUT_RD); err != nil && err != unix.ENOTCONN {
 			return sysErr("shutdown", err)
+		}
+		// A port that the kernel chose is lost by the shutdown. One that was asked for
+		// is not, and the second bind fails.
+		if err := unix.Bind(fd, own); err != nil && err != unix.EINVAL {
+			return sysErr("bind", err)
 		}
 		return unhold(fd)
 	})

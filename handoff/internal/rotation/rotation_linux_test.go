@@ -48,6 +48,7 @@ func TestOutAndBack(t *testing.T) {
 	}{
 		{"tcp4", "tcp4", "127.0.0.1:18431"},
 		{"tcp6", "tcp6", "[::1]:18432"},
+		{"port of the kernel's", "tcp4", "127.0.0.1:0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			leaktest.Check(t)

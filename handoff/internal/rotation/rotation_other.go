@@ -5,6 +5,7 @@ package rotation
 import (
 	"context"
 	"errors"
+	"os"
 	"syscall"
 	"time"
 )
@@ -12,8 +13,11 @@ import (
 // Applies reports false: what it takes is Linux's own.
 func Applies(syscall.Conn) bool { return false }
 
-// Hold, Shut and Settled return errors.ErrUnsupported.
+// Duplicate, Hold, Shut and Settled return errors.ErrUnsupported.
 func Hold(syscall.Conn) error { return errors.ErrUnsupported }
+
+// Duplicate is as Hold.
+func Duplicate(syscall.Conn) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // Shut is as Hold.
 func Shut(syscall.Conn) error { return errors.ErrUnsupported }
