@@ -13,16 +13,10 @@ import (
 // newNetConn makes of fd what package net makes of it, and closes fd. On an
 // error fd stays as it was.
 func newNetConn(fd int) (net.Conn, error) {
-	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-		return nil, fmt.Errorf("not a socket: %w", err)
-	}
-	// An os.File closes its descriptor when it is dropped, and fd must outlive a
-	// failure: so the file has a copy.
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	f, err := standIn(fd)
 	if err != nil {
-		return nil, limitOf("duplicate it", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(dup), "socket")
 	defer f.Close()
 	before := readOptions(fd)
 	c, err := net.FileConn(f)
@@ -37,6 +31,23 @@ func newNetConn(fd int) (net.Conn, error) {
 	}
 	unix.Close(fd)
 	return c, nil
+}
+
+// standIn returns an os.File of a copy of fd, for net.FileConn. os.NewFile would
+// put a socket into the runtime's poller, and Close take it out again, which is a
+// quarter of what an adoption costs: so the file is made of something else, whose
+// place the socket then takes.
+func standIn(fd int) (*os.File, error) {
+	place, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, limitOf("duplicate it", err)
+	}
+	f := os.NewFile(uintptr(place), "socket")
+	if err := unix.Dup3(fd, place, unix.O_CLOEXEC); err != nil {
+		f.Close()
+		return nil, limitOf("duplicate it", err)
+	}
+	return f, nil
 }
 
 // tcpOptions are the socket options that net.FileConn turns on, tcp(7) and
