@@ -206,9 +206,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
 	r.s.tookOver()
-	if err := r.s.carryOut(context.Background(), it.Kind, it.Name, c, rec); err != nil {
-		r.s.lose(c, err)
-	}
+	r.s.carryOrLose(it.Kind, it.Name, c, rec)
 }
 
 // An unreadConn is a connection of which something was read before it was

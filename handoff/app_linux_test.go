@@ -42,6 +42,8 @@ type appConfig struct {
 	Reload  string // "fail", or how long a reload takes
 	Files   uint64 // RLIMIT_NOFILE
 
+	InFlight int // descriptors that its user, who is nobody, has in flight already
+
 	Crash string // the point at which it kills itself
 }
 
@@ -79,6 +81,11 @@ func app([]string) error {
 		return err
 	}
 	a.svc = svc
+	if c.InFlight > 0 {
+		if err := crowd(c.InFlight); err != nil {
+			return err
+		}
+	}
 	a.crash("open")
 	if err := a.setUp(); err != nil {
 		return err

@@ -200,12 +200,11 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err erro
 		// It was told.
 	default:
 		unread, err := buffered(c.Conn)
-		if err == nil {
-			err = s.carryOut(context.Background(), kindConn, k.name, c.Conn, record{unread: unread, data: carry})
-		}
 		if err != nil {
 			s.lose(c, err)
+			return
 		}
+		s.carryOrLose(kindConn, k.name, c.Conn, record{unread: unread, data: carry})
 		return
 	}
 	c.Close()

@@ -24,12 +24,12 @@ type outbox struct {
 	first parcel.Entry // begins every parcel
 	spare int          // entries of the store that are kept free beside the parcels
 
-	mu     sync.Mutex
-	live   bool // the parcels have a reader while they are filled
-	writer *parcel.Writer
-	names  []string // of all parcels
-	used   int      // entries that were put in
-	closed bool
+	mu      sync.Mutex
+	live    bool // the parcels have a reader while they are filled
+	writer  *parcel.Writer
+	names   []string // of all parcels
+	used    int      // entries that were put in
+	stopped error    // why nothing more is taken
 }
 
 // open makes sure that there is a parcel, and returns its writer.
@@ -39,8 +39,8 @@ func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
 	if b.writer != nil {
 		return b.writer, nil
 	}
-	if b.closed {
-		return nil, ErrDraining
+	if b.stopped != nil {
+		return nil, b.stopped
 	}
 	if len(b.names) == maxParcels {
 		return nil, fmt.Errorf("%d parcels are full", maxParcels)
@@ -66,7 +66,7 @@ func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) erro
 		b.used++
 		b.mu.Unlock()
 		e.Done = func(err error) {
-			if err != nil && b.full(ctx, w, err) {
+			if err != nil && b.failed(ctx, w, err) {
 				if err = b.put(ctx, e, done); err == nil {
 					return
 				}
@@ -74,18 +74,37 @@ func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) erro
 			done(err)
 		}
 		err = w.Put(ctx, e)
-		if err == nil || !b.full(ctx, w, err) {
+		if err == nil || !b.failed(ctx, w, err) {
 			return err
 		}
 	}
 }
 
-// full reports whether err, of w, says that another parcel is needed, and makes
-// sure that w is not used again.
-func (b *outbox) full(ctx context.Context, w *parcel.Writer, err error) bool {
-	limit, ok := errors.AsType[*parcel.LimitError](err)
-	full := ok && limit.Limit == parcel.LimitBuffer && w.Sent().Entries > 1
-	if !full && !errors.Is(err, parcel.ErrClosed) {
+// flush sends what was put in. What cannot be sent comes back, by done.
+func (b *outbox) flush(ctx context.Context) {
+	for {
+		b.mu.Lock()
+		w := b.writer
+		b.mu.Unlock()
+		if w == nil {
+			return
+		}
+		err := w.Flush(ctx)
+		if err == nil || !b.failed(ctx, w, err) {
+			return
+		}
+	}
+}
+
+// failed deals with an error of w, and reports whether another parcel may do
+// better. w is not used again where it is full, or reached a limit that holds for
+// every parcel, such as that of descriptors in flight: then the outbox takes
+// nothing more.
+func (b *outbox) failed(ctx context.Context, w *parcel.Writer, err error) (again bool) {
+	limit, limited := errors.AsType[*parcel.LimitError](err)
+	full := limited && limit.Limit == parcel.LimitBuffer && w.Sent().Entries > 1
+	final := limited && !full || errors.Is(err, parcel.ErrNoReader)
+	if !full && !final && !errors.Is(err, parcel.ErrClosed) {
 		return false
 	}
 	b.mu.Lock()
@@ -93,12 +112,15 @@ func (b *outbox) full(ctx context.Context, w *parcel.Writer, err error) bool {
 	if current {
 		b.writer = nil
 		b.live = false // a live reader would have made room
+		if final {
+			b.stopped = err
+		}
 	}
 	b.mu.Unlock()
 	if current {
 		w.Close(ctx) // what it has not sent comes back, by Done
 	}
-	return full || !current
+	return full || !current && !final
 }
 
 // close ends the parcels, and removes one that nothing was put in. What could not
@@ -109,7 +131,9 @@ func (b *outbox) close(ctx context.Context) error {
 		b.mu.Lock()
 		w := b.writer
 		b.writer = nil
-		b.closed = w == nil
+		if w == nil && b.stopped == nil {
+			b.stopped = ErrDraining
+		}
 		b.mu.Unlock()
 		if w == nil {
 			break

@@ -41,6 +41,13 @@ type losses struct {
 	mu    sync.Mutex
 	count int
 	first error
+
+	finished sync.Once // that there are some which are finished was reported
+}
+
+// notCarried reports why connections are finished here that could be carried on.
+func (s *Service) notCarried(err error) {
+	s.losses.finished.Do(func() { s.reportf("HTTP connections are finished instead of carried on: %w", err) })
 }
 
 // lose closes a connection that could not be carried on because of err. There

@@ -81,7 +81,8 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 	if h == nil {
 		handler := &leavingHandler{s: s, next: srv.Handler}
 		srv.Handler = handler
-		h = &httpServer{srv: srv, handler: handler, tracker: keepalive.New(srv, keepalive.Options{Grace: s.o.Grace})}
+		h = &httpServer{srv: srv, handler: handler}
+		h.tracker = keepalive.New(srv, keepalive.Options{Grace: s.o.Grace, Settle: func(ctx context.Context) { h.settle(ctx, s) }})
 		s.servers = append(s.servers, h)
 	}
 	if secure && !h.secure {
@@ -125,13 +126,18 @@ func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *leavingHandler) handOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, handoverTime)
 	defer cancel()
-	returned := make(chan struct{})
+	waitAll(ctx, &h.running)
+}
+
+// waitAll waits for all until ctx ends.
+func waitAll(ctx context.Context, all *sync.WaitGroup) {
+	done := make(chan struct{})
 	go func() {
-		defer close(returned)
-		h.running.Wait()
+		defer close(done)
+		all.Wait()
 	}()
 	select {
-	case <-returned:
+	case <-done:
 	case <-ctx.Done():
 	}
 }
@@ -182,7 +188,8 @@ type httpServer struct {
 	handler   *leavingHandler
 	tracker   *keepalive.Tracker
 	listeners []httpListener
-	secure    bool // serves TLS, too
+	secure    bool           // serves TLS, too
+	leaving   sync.WaitGroup // connections that were put into the outbox and may come back
 }
 
 type httpListener struct {
@@ -216,7 +223,19 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 			if name == "" {
 				return errors.New("its listener is not from Listen")
 			}
-			return s.carryOut(ctx, kindHTTP, name, c.Conn, record{unread: c.ReadAhead})
+			h.leaving.Add(1)
+			err := s.carryOut(ctx, kindHTTP, name, c.Conn, record{unread: c.ReadAhead}, func(err error) {
+				defer h.leaving.Done()
+				if err != nil {
+					s.notCarried(err)
+					h.tracker.GiveBack(c)
+				}
+			})
+			if err != nil {
+				h.leaving.Done()
+				s.notCarried(err)
+			}
+			return err
 		}
 	}
 	if err := h.tracker.Drain(ctx, take); err != nil {
@@ -226,9 +245,19 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 	return nil
 }
 
+// settle sees to it that what was taken is in a parcel, or back at its server.
+func (h *httpServer) settle(ctx context.Context, s *Service) {
+	if out := s.out.Load(); out != nil {
+		out.flush(ctx)
+	}
+	waitAll(ctx, &h.leaving)
+}
+
 // carryOut puts a connection into the outbox. When it fails the connection is
-// still the caller's, otherwise it is closed here when it has gone.
-func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r record) error {
+// still the caller's. Otherwise settled is called exactly once: with nil when the
+// connection has gone, and was closed here; with an error when it could not, and
+// is the caller's again.
+func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r record, settled func(error)) error {
 	out := s.out.Load()
 	if out == nil {
 		return ErrNoSuccessor
@@ -239,13 +268,25 @@ func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r
 	}
 	e := parcel.Entry{Kind: kind, Name: name, Payload: s.record(r), Descriptors: []syscall.Conn{sock}}
 	return out.put(ctx, e, func(err error) {
+		if err == nil {
+			s.counters.carriedOut.Add(1)
+			c.Close()
+		}
+		settled(err)
+	})
+}
+
+// carryOrLose carries a connection out that nobody serves any more: it is closed
+// where that fails.
+func (s *Service) carryOrLose(kind, name string, c net.Conn, r record) {
+	settled := func(err error) {
 		if err != nil {
 			s.lose(c, err)
-			return
 		}
-		s.counters.carriedOut.Add(1)
-		c.Close()
-	})
+	}
+	if err := s.carryOut(context.Background(), kind, name, c, r, settled); err != nil {
+		settled(err)
+	}
 }
 
 // socketOf returns what gives access to the socket below c, nil where it cannot

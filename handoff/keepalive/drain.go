@@ -34,8 +34,8 @@ type drain struct {
 	take  func(Carried) error
 	grace time.Duration
 	since time.Time
-	empty chan struct{} // closed once nothing is live and nothing accepts
-	gone  chan struct{} // closed once HTTP/2 connections have ended as well
+	empty chan struct{} // closed once nothing is live and nothing accepts; guarded by Tracker.mu
+	gone  chan struct{} // closed once HTTP/2 connections have ended as well; the same
 
 	mu   sync.Mutex  // one take at a time
 	over atomic.Bool // ctx has ended: what is left is cut
@@ -50,7 +50,8 @@ type drain struct {
 //
 // take is called for one connection at a time, in goroutines of the server, and
 // must return soon after ctx ends. If it fails it has not taken the connection, which is then
-// finished here. A nil take carries nothing.
+// finished here. It may also give a connection back later, see GiveBack. A nil take
+// carries nothing.
 //
 // A connection that is finished gets 'Connection: close' with its next answer. If
 // it is idle it is kept for Options.Grace, in case a request is on its way.
@@ -95,16 +96,29 @@ func (t *Tracker) Drain(ctx context.Context, take func(Carried) error) error {
 // finish waits for the end of all connections, in the order in which no request
 // is lost.
 func (t *Tracker) finish(ctx context.Context, d *drain) error {
-	select {
-	case <-d.empty:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := await(ctx, d.empty); err != nil {
+		return err
+	}
+	if t.settleTaken != nil && d.take != nil {
+		t.settleTaken(ctx)
+		t.mu.Lock()
+		d.empty, d.gone = make(chan struct{}), make(chan struct{}) // what came back is live
+		t.settle()
+		t.mu.Unlock()
+		if err := await(ctx, d.empty); err != nil {
+			return err
+		}
 	}
 	if err := t.srv.Shutdown(ctx); err != nil {
 		return err
 	}
+	return await(ctx, d.gone)
+}
+
+// await waits for ch to be closed until ctx ends.
+func await(ctx context.Context, ch <-chan struct{}) error {
 	select {
-	case <-d.gone:
+	case <-ch:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -138,16 +152,19 @@ func (t *Tracker) carry(d *drain, c *conn) {
 	defer t.leave(c)
 	c.Conn.SetDeadline(time.Time{})
 	rest := c.rest()
-	if err := d.give(Carried{Conn: c.Conn, Listener: c.ln, ReadAhead: rest}); err != nil {
-		t.refused.Add(1)
-		t.takeBack(c, rest)
-		return
+	carried := Carried{Conn: c.Conn, Listener: c.ln, ReadAhead: rest}
+	t.away(carried).Add(1)
+	if d.give(carried) != nil {
+		t.GiveBack(carried)
 	}
-	if len(rest) == 0 {
-		t.idle.Add(1)
-	} else {
-		t.partial.Add(1)
+}
+
+// away returns the counter of connections such as c.
+func (t *Tracker) away(c Carried) *atomic.Uint64 {
+	if len(c.ReadAhead) == 0 {
+		return &t.idle
 	}
+	return &t.partial
 }
 
 // give calls take, unless the drain is over.
@@ -160,11 +177,15 @@ func (d *drain) give(c Carried) error {
 	return d.take(c)
 }
 
-// takeBack serves a connection that could not be given away, to finish it.
-func (t *Tracker) takeBack(c *conn, rest []byte) {
-	nc := t.newConn(c.ln, c.Conn)
+// GiveBack returns a connection that take has taken, and that got nowhere. It is
+// finished here, as if take had failed. It is called at the latest while
+// Options.Settle runs: later the connection is cut.
+func (t *Tracker) GiveBack(c Carried) {
+	t.away(c).Add(^uint64(0))
+	t.refused.Add(1)
+	nc := t.newConn(c.Listener, c.Conn)
 	nc.finish = true
-	nc.adopt(rest)
+	nc.adopt(c.ReadAhead)
 	t.mu.Lock()
 	q := t.enter(nc)
 	t.mu.Unlock()
