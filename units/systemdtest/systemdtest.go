@@ -25,6 +25,10 @@ type Options struct {
 	// with its flag -packages and Run takes. A root that is not mkroot's must
 	// have them.
 	Packages []string
+
+	// All is what the word "all" in HOLDFAST_SYSTEMD means to Run, for a test that
+	// need not run on each: {"252", "262"}, say. nil is each.
+	All []string
 }
 
 // Boot starts a machine and returns it once its systemd has finished starting
@@ -51,12 +55,12 @@ func Boot(t testing.TB, o Options) *Machine {
 // other, each as a subtest with a machine of its own.
 //
 // The variable holds words with commas between them. "247", "252", "257" and
-// "262" mean the roots that mkroot builds, "all" means those four, and "host",
+// "262" mean the roots that mkroot builds, "all" means those four or o.All, and "host",
 // like no variable at all, means o.Root. The subtests are called systemd-247
 // and so on.
 func Run(t *testing.T, o Options, f func(t *testing.T, m *Machine)) {
 	t.Helper()
-	targets, err := choose(os.Getenv("HOLDFAST_SYSTEMD"))
+	targets, err := choose(os.Getenv("HOLDFAST_SYSTEMD"), o.All)
 	if err != nil {
 		t.Fatalf("systemdtest: %v", err)
 	}
@@ -79,8 +83,12 @@ const bootTimeout = 2 * time.Minute
 
 const hostTarget = "host"
 
-// choose reads HOLDFAST_SYSTEMD: the roots' names or hostTarget, each once.
-func choose(value string) ([]string, error) {
+// choose reads HOLDFAST_SYSTEMD: the roots' names or hostTarget, each once. all is
+// Options.All.
+func choose(value string, all []string) ([]string, error) {
+	if all == nil {
+		all = roots.Names()
+	}
 	var chosen []string
 	add := func(name string) {
 		if !slices.Contains(chosen, name) {
@@ -93,7 +101,7 @@ func choose(value string) ([]string, error) {
 		case word == hostTarget, value == "":
 			add(hostTarget)
 		case word == "all":
-			for _, name := range roots.Names() {
+			for _, name := range all {
 				add(name)
 			}
 		case slices.Contains(roots.Names(), word):

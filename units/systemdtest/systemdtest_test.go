@@ -30,7 +30,7 @@ func TestChoose(t *testing.T) {
 		{"247;252", nil, `the word "247;252" is none of`},
 		{"ALL", nil, `the word "ALL" is none of`},
 	} {
-		got, err := choose(c.value)
+		got, err := choose(c.value, nil)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("choose(%q): error %v, want %q in it", c.value, err, c.err)
@@ -40,6 +40,13 @@ func TestChoose(t *testing.T) {
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("choose(%q) = %q, %v, want %q", c.value, got, err, c.want)
 		}
+	}
+}
+
+func TestAllIsWhatATestSays(t *testing.T) {
+	got, err := choose("257,all", []string{"252", "262"})
+	if want := []string{"257", "252", "262"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 
