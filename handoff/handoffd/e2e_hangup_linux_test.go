@@ -50,7 +50,10 @@ time.sleep(1000)
 		hangUp, hangUpKept := dial(), dial()
 		stored("3")
 		m.Systemctl("restart", service)
-		waitFor(t, "the generation that inherits", func() bool { return statusOf(t, m).Generations[0].Status == "inherited" })
+		waitFor(t, "the generation that inherits", func() bool {
+			g := statusOf(t, m).Generations
+			return len(g) == 1 && g[0].Status == "inherited"
+		})
 		stored("3")
 		hangUpKept()
 		hangUp()

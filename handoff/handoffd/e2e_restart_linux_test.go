@@ -203,10 +203,11 @@ func TestStopKills(t *testing.T) {
 	})
 }
 
-// TestGivesUp: a program that does not start makes the unit fail with its status.
+// TestGivesUp: a program that does not start makes the unit fail with its status, and
+// the reason that it gives.
 func TestGivesUp(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
-		m.WriteFile("/usr/local/bin/next", []byte("#!/bin/sh\nexit 42\n"), 0o755)
+		m.WriteFile("/usr/local/bin/next", []byte(python+"s.send(b'ERRNO=5')\ns.send(b'ERRNO=28')\nsys.exit(42)\n"), 0o755)
 		m.InstallUnit(service+".d/test.conf", "[Service]\nRestart=no\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/next\n")
 		m.Systemctl("start", "holdfast-app.socket")
 		if out, err := m.TrySystemctl("start", service); err == nil {
@@ -214,6 +215,9 @@ func TestGivesUp(t *testing.T) {
 		}
 		if status := m.Property(service, "ExecMainStatus"); status != "42" {
 			t.Errorf("the main process exited with %s, want 42:\n%s", status, m.Journal("-u", service))
+		}
+		if errno := m.Property(service, "StatusErrno"); errno != "28" {
+			t.Errorf("the service's ERRNO is %s, want 28", errno)
 		}
 	})
 }

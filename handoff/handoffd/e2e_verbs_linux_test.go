@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -110,19 +109,8 @@ func TestVerbs(t *testing.T) {
 			}
 		}
 		begin(t, m, "")
-		out, err := handoffd(t, m, "status", "--json")
-		var status struct {
-			Situation   string
-			Generations []struct{ Number, PID int }
-		}
-		if err == nil {
-			err = json.Unmarshal([]byte(out), &status)
-		}
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if status.Situation != "serving" || len(status.Generations) != 1 || status.Generations[0].Number != 1 {
-			t.Errorf("the status is %s", out)
+		if s := statusOf(t, m); s.Situation != "serving" || len(s.Generations) != 1 || s.Generations[0].Number != 1 {
+			t.Errorf("the status is %+v", s)
 		}
 		if out, err := handoffd(t, m, "reload", "--dry-run"); err != nil {
 			t.Errorf("reload --dry-run: %v: %s", err, out)
@@ -131,14 +119,22 @@ func TestVerbs(t *testing.T) {
 		if text := m.Property(service, "StatusText"); !strings.Contains(text, "generation 1 serving") {
 			t.Errorf("the service's status is %q", text)
 		}
-		// Another program, from now on.
+		// Another program, until the next reload.
 		m.WriteFile("/usr/local/bin/other", m.ReadFile("/usr/local/bin/holdfast-http"), 0o755)
 		if out, err := handoffd(t, m, "reload", "/usr/local/bin/other"); err != nil {
 			t.Errorf("reload PROGRAM: %v: %s", err, out)
 		}
-		if out, err := handoffd(t, m, "status"); err != nil || !strings.Contains(out, "/usr/local/bin/other") {
-			t.Errorf("status: %v: %s", err, out)
+		runs := func(program string) bool {
+			t.Helper()
+			g := statusOf(t, m).Generations
+			return len(g) == 1 && g[0].State == "serving" && g[0].Program == "/usr/local/bin/"+program
 		}
+		waitFor(t, "the other program", func() bool { return runs("other") })
+		pid := serving(t, m)
+		m.Output("kill", "-KILL", pid)
+		waitFor(t, "its respawn", func() bool { return serving(t, m) != pid && runs("other") })
+		m.Systemctl("reload", service)
+		waitFor(t, "the configured program", func() bool { return runs("holdfast-http") })
 		if log, want := m.Journal("HANDOFF_EVENT=serves", "GENERATION=3"), "generation 3 serves"; !strings.Contains(log, want) {
 			t.Errorf("the journal has no such entry with these fields: %q", log)
 		}

@@ -22,8 +22,8 @@ func reloadCommand() *cli.Command {
 		ArgsUsage: "[PROGRAM]",
 		Description: "Returns when the new generation serves, or was undone: then the old one serves as before,\n" +
 			"and the reason is said with the last lines of the new one's standard error. With PROGRAM,\n" +
-			"that is started from now on. Ends with 0, too, where the service stops meanwhile, and on\n" +
-			"SIGTERM, which systemd then sends." + exitCodes,
+			"that is started in place of the configured one, to which the next reload returns. Ends with\n" +
+			"0, too, where the service stops meanwhile, and on SIGTERM, which systemd then sends." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
 			&cli.BoolFlag{Name: "hold", Usage: "return once both accept, and wait for commit or abort"},

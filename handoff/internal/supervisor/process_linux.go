@@ -112,6 +112,7 @@ func (s *Supervisor) exited(p *process, status generation.ExitStatus) {
 			p.main.Release()
 			p.main, p.exited = nil, true
 			p.stopTimer()
+			s.saidAll(p)
 			s.feed(generation.Exited{Gen: p.number, Status: status, Why: p.why()})
 			s.checkEmptied(p)
 		})

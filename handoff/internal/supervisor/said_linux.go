@@ -114,3 +114,12 @@ func (s *Supervisor) passOn() {
 		})
 	})
 }
+
+// saidAll passes on what waits of p, which says nothing any more.
+func (s *Supervisor) saidAll(p *process) {
+	if s.saying != nil && s.speaker() == p {
+		s.saying.Stop()
+		s.saying = nil
+		s.passOn()
+	}
+}
