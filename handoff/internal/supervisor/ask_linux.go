@@ -165,7 +165,7 @@ func (s *Supervisor) status() Status {
 		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
 		if p := s.processes[info.Number]; p != nil {
 			g.Path, g.Began, g.Text = p.program, p.began, p.text
-			g.Version, g.Carried = p.says.version, p.says.carried
+			g.Version, g.Carried = p.says.Version, p.says.Carried
 			g.Stored = s.store.count(info.Number)
 			if p.main != nil {
 				g.PID = p.pid

@@ -30,19 +30,19 @@ const sayEvery = time.Second
 func (s *Supervisor) said(p *process, m notify.Message) {
 	before := p.says
 	if text, ok := m.Get(keyVersion); ok {
-		p.says.version = clipTo(64, text)
+		p.says.Version = clipTo(64, text)
 	}
 	if text, ok := m.Get(keyCarried); ok {
 		if n, err := strconv.ParseUint(text, 10, 63); err == nil {
-			p.says.carried = n
+			p.says.Carried = n
 		}
 	}
 	for i, e := range excuses {
 		if text, ok := m.Get(e.Key); ok && clipTo(256, text) == text {
-			p.says.excuses[i] = text
+			p.says.Excuses[i] = text
 		}
 	}
-	if p.says.excuses != before.excuses {
+	if p.says.Excuses != before.Excuses {
 		s.passOn()
 	}
 	if p.says != before {
@@ -52,15 +52,15 @@ func (s *Supervisor) said(p *process, m notify.Message) {
 
 // says is what a generation has said of itself.
 type says struct {
-	version string
-	carried uint64
-	excuses [4]string // "": nothing
+	Version string    `json:"version,omitempty"`
+	Carried uint64    `json:"carried,omitempty"`
+	Excuses [4]string `json:"excuses"` // "": nothing
 }
 
 // why is the reason of a failure, as far as p has said it.
 func (p *process) why() string {
 	var parts []string
-	for i, value := range p.says.excuses {
+	for i, value := range p.says.Excuses {
 		errno, err := strconv.Atoi(value)
 		switch key := excuses[i].Key; {
 		case value == "" || value == excuses[i].Value || key == "EXIT_STATUS": // how it ended is known
@@ -96,7 +96,7 @@ func (s *Supervisor) passOn() {
 	}
 	var fields []notify.Field
 	for i, e := range excuses {
-		if text := p.says.excuses[i]; text != s.excuses[i] {
+		if text := p.says.Excuses[i]; text != s.excuses[i] {
 			if s.excuses[i] = text; text != "" {
 				e.Value = text
 			}

@@ -17,15 +17,15 @@ func TestSaid(t *testing.T) {
 		why      string
 	}{
 		{name: "nothing", messages: []string{"READY=1"}},
-		{name: "a version", messages: []string{"X_HANDOFF_VERSION=1.2 beta"}, want: says{version: "1.2 beta"}},
-		{name: "a long version", messages: []string{"X_HANDOFF_VERSION=" + strings.Repeat("x", 100)}, want: says{version: strings.Repeat("x", 64) + "..."}},
-		{name: "counts", messages: []string{"X_HANDOFF_CARRIED=1", "X_HANDOFF_CARRIED=300"}, want: says{carried: 300}},
-		{name: "no count", messages: []string{"X_HANDOFF_CARRIED=7", "X_HANDOFF_CARRIED=-1", "X_HANDOFF_CARRIED=many"}, want: says{carried: 7}},
-		{name: "an errno", messages: []string{"ERRNO=2"}, want: says{excuses: [4]string{"2"}}, why: "ERRNO=2 (no such file or directory)"},
-		{name: "an errno taken back", messages: []string{"ERRNO=2", "ERRNO=0"}, want: says{excuses: [4]string{"0"}}},
-		{name: "no errno", messages: []string{"ERRNO=many"}, want: says{excuses: [4]string{"many"}}, why: "ERRNO=many"},
+		{name: "a version", messages: []string{"X_HANDOFF_VERSION=1.2 beta"}, want: says{Version: "1.2 beta"}},
+		{name: "a long version", messages: []string{"X_HANDOFF_VERSION=" + strings.Repeat("x", 100)}, want: says{Version: strings.Repeat("x", 64) + "..."}},
+		{name: "counts", messages: []string{"X_HANDOFF_CARRIED=1", "X_HANDOFF_CARRIED=300"}, want: says{Carried: 300}},
+		{name: "no count", messages: []string{"X_HANDOFF_CARRIED=7", "X_HANDOFF_CARRIED=-1", "X_HANDOFF_CARRIED=many"}, want: says{Carried: 7}},
+		{name: "an errno", messages: []string{"ERRNO=2"}, want: says{Excuses: [4]string{"2"}}, why: "ERRNO=2 (no such file or directory)"},
+		{name: "an errno taken back", messages: []string{"ERRNO=2", "ERRNO=0"}, want: says{Excuses: [4]string{"0"}}},
+		{name: "no errno", messages: []string{"ERRNO=many"}, want: says{Excuses: [4]string{"many"}}, why: "ERRNO=many"},
 		{name: "all", messages: []string{"ERRNO=1\nBUSERROR=a.b\nVARLINKERROR=c.d\nEXIT_STATUS=3"},
-			want: says{excuses: [4]string{"1", "a.b", "c.d", "3"}}, why: "ERRNO=1 (operation not permitted), BUSERROR=a.b, VARLINKERROR=c.d"},
+			want: says{Excuses: [4]string{"1", "a.b", "c.d", "3"}}, why: "ERRNO=1 (operation not permitted), BUSERROR=a.b, VARLINKERROR=c.d"},
 		{name: "what cannot be passed on", messages: []string{"BUSERROR=a\\\nb", "VARLINKERROR=" + strings.Repeat("x", 257)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
