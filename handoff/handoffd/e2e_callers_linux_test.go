@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/systemdtest"
@@ -19,16 +18,10 @@ func TestCallerGoes(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		says := func(text string) func() bool {
-			return func() bool {
-				out, err := handoffd(t, m, "status")
-				return err == nil && strings.Contains(out, text)
-			}
-		}
-		waitFor(t, "a successor", says("starting"))
+		waitFor(t, "a successor", says(t, m, "starting"))
 		kill()
 		cmd.Wait()
-		waitFor(t, "the verdict", says("generation 2 done"))
+		waitFor(t, "the verdict", says(t, m, "generation 2 done"))
 	})
 }
 
@@ -36,7 +29,7 @@ func TestCallerGoes(t *testing.T) {
 // handoffd has its own time limit.
 func TestLongReload(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
-		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 5s\n")
+		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 4s\n")
 		m.Systemctl("reload", service)
 		if state := m.Property(service, "ActiveState"); state != "active" {
 			t.Errorf("the service is %s, want active", state)

@@ -29,19 +29,19 @@ time.sleep(1000)
 `, "from a child"},
 		{"more time", "--ready-timeout 2s", `
 s.send(b'EXTEND_TIMEOUT_USEC=60000000')
-time.sleep(4)
+time.sleep(2.5)
 s.send(b'READY=1\nSTATUS=at last')
 time.sleep(1000)
 `, "at last"},
-		{"a watchdog that is heeded", "--watchdog 4s", `
-assert os.environ['WATCHDOG_USEC'] == '4000000' and os.environ['WATCHDOG_PID'] == str(os.getpid())
+		{"a watchdog that is heeded", "--watchdog 2s", `
+assert os.environ['WATCHDOG_USEC'] == '2000000' and os.environ['WATCHDOG_PID'] == str(os.getpid())
 s.send(b'READY=1')
-for i in range(12):
-    time.sleep(0.5)
+for i in range(15):
+    time.sleep(0.2)
     s.send(b'WATCHDOG=1')
 s.send(b'STATUS=still there')
 while True:
-    time.sleep(0.5)
+    time.sleep(0.2)
     s.send(b'WATCHDOG=1')
 `, "still there"},
 	}

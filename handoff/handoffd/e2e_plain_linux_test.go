@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,6 +26,37 @@ func TestPlainProgram(t *testing.T) {
 					}
 					progress(t, load, requests)
 				})
+				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			})
+		}
+	})
+}
+
+// TestPlainGo: a Go server on go-systemd and net/http alone. Nobody is refused, and
+// nobody waits in vain. But http.Server.Shutdown loses requests by itself, with or
+// without a successor: it closes connections that were accepted and on which no
+// request has been read yet, and those that wait for another one, at the moment
+// when it comes. So a reload costs each client one request at most.
+func TestPlainGo(t *testing.T) {
+	const reloads, requests, clients = 6, 500, 8
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.InstallFile("/usr/local/bin/plain", systemdtest.Build(t, plainGo), 0o755)
+		for _, keepAlive := range []bool{false, true} {
+			t.Run(fmt.Sprintf("keepAlive=%v", keepAlive), func(t *testing.T) {
+				begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/plain\n")
+				o := loadtest.Options{Clients: clients, KeepAlive: keepAlive, PostEvery: 2, Check: loadtest.ByMethod(nil, loadtest.Echo)}
+				result := counted(t, m, o, func(load *loadtest.Load) {
+					for range reloads {
+						progress(t, load, requests)
+						m.Systemctl("reload", service)
+					}
+					progress(t, load, requests)
+				})
+				c := result.Total.Counts
+				t.Logf("%d reloads: %v, %d connections", reloads, c, c.Connections)
+				if lost := c.Cut + c.Reset; lost != c.Failed() || lost > reloads*clients {
+					t.Errorf("want at most %d requests cut or reset, and no other failure: %v", reloads*clients, result.Err())
+				}
 				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
 			})
 		}

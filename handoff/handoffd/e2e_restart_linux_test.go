@@ -12,7 +12,7 @@ import (
 )
 
 // serving returns the PID of the main process of the generation that serves.
-func serving(t *testing.T, m *systemdtest.Machine) string {
+func serving(t testing.TB, m *systemdtest.Machine) string {
 	t.Helper()
 	out, err := handoffd(t, m, "status")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestDeaths(t *testing.T) {
 		if n := generations(t, m); n != 1 {
 			t.Errorf("there are %d cgroups of generations", n)
 		}
-		if state := m.Property("holdfast-app.socket", "ActiveState"); state != "active" {
+		if state := m.Property(socket, "ActiveState"); state != "active" {
 			t.Errorf("the socket is %s", state)
 		}
 	})
@@ -156,7 +156,7 @@ func TestStops(t *testing.T) {
 				switch c.during {
 				case "start":
 					m.InstallUnit(service+".d/test.conf", dropIn)
-					m.Systemctl("start", "holdfast-app.socket")
+					m.Systemctl("start", socket)
 					m.Systemctl("start", "--no-block", service)
 					waitFor(t, "a generation", func() bool {
 						out, err := handoffd(t, m, "status")
@@ -173,7 +173,7 @@ func TestStops(t *testing.T) {
 						return err == nil && (strings.Contains(out, "2           starting") || strings.Contains(out, "2           ready"))
 					})
 				}
-				m.Systemctl("stop", "holdfast-app.socket", service)
+				m.Systemctl("stop", socket, service)
 				if result := m.Property(service, "Result"); result != "success" {
 					t.Errorf("the result is %s:\n%s", result, m.Journal("-u", service))
 				}
@@ -209,7 +209,7 @@ func TestGivesUp(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.WriteFile("/usr/local/bin/next", []byte(python+"s.send(b'ERRNO=5')\ns.send(b'ERRNO=28')\nsys.exit(42)\n"), 0o755)
 		m.InstallUnit(service+".d/test.conf", "[Service]\nRestart=no\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/next\n")
-		m.Systemctl("start", "holdfast-app.socket")
+		m.Systemctl("start", socket)
 		if out, err := m.TrySystemctl("start", service); err == nil {
 			t.Errorf("the start succeeds: %s", out)
 		}
