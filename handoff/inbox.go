@@ -242,6 +242,8 @@ func (in *inbox) run(ctx context.Context) error {
 		switch {
 		case err == nil && d.Owned:
 			in.s.own(ctx)
+		case err == nil && (d.Quiesce || d.Rejoin):
+			in.s.rotation.told(d.Quiesce)
 		case err == nil:
 			if err := in.deliver(ctx, d); err != nil {
 				return err

@@ -164,6 +164,14 @@ func (p *place) end() error {
 	return p.rejoin()
 }
 
+// told is called when the manager takes the service out, or leaves it in: the
+// listeners are its own to shut.
+func (p *place) told(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = away
+}
+
 // add notes a listener. A process that was killed may have left it shut to new
 // clients.
 func (p *place) add(ln net.Listener, alone bool) error {

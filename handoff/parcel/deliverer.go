@@ -75,10 +75,20 @@ func (d *Deliverer) Deliver(ctx context.Context, name string, files ...*os.File)
 // Owned tells the generation that no predecessor holds anything any more: all
 // that they left behind was delivered before, or inherited.
 func (d *Deliverer) Owned(ctx context.Context) error {
+	return d.tell(ctx, note{owned: true}, "that all is owned")
+}
+
+// Quiesce tells the generation that the service leaves a load balancer's rotation,
+// or, with away false, that it stays after all.
+func (d *Deliverer) Quiesce(ctx context.Context, away bool) error {
+	return d.tell(ctx, note{quiesce: away, rejoin: !away}, "of the rotation")
+}
+
+func (d *Deliverer) tell(ctx context.Context, n note, what string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.e.sendNote(ctx, note{owned: true}, nil); err != nil {
-		return fmt.Errorf("parcel: tell that all is owned: %w", err)
+	if err := d.e.sendNote(ctx, n, nil); err != nil {
+		return fmt.Errorf("parcel: tell %s: %w", what, err)
 	}
 	return nil
 }

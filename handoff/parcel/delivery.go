@@ -22,6 +22,8 @@ type note struct {
 	name  string
 	taken uint64
 	owned bool
+
+	quiesce, rejoin bool
 }
 
 // text returns n as it is sent.
@@ -30,6 +32,10 @@ func (n note) text() []byte {
 	switch {
 	case n.owned:
 		b = append(b, "\nOWNED=1"...)
+	case n.quiesce:
+		b = append(b, "\nQUIESCE=1"...)
+	case n.rejoin:
+		b = append(b, "\nQUIESCE=0"...)
 	case n.taken != 0:
 		b = append(b, "\nTAKEN="+strconv.FormatUint(n.taken, 10)...)
 	default:
@@ -61,6 +67,7 @@ func parseNote(m []byte, descriptors int) (note, error) {
 		err error
 	)
 	_, n.owned = fields["OWNED"]
+	n.quiesce, n.rejoin = fields["QUIESCE"] == "1", fields["QUIESCE"] == "0"
 	if v, ok := fields["TAKEN"]; ok {
 		if n.taken, err = parseID("TAKEN", v); err != nil {
 			return note{}, err

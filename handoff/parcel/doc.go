@@ -163,6 +163,13 @@
 //	HANDOFF=1        manager to generation: no predecessor holds anything any
 //	OWNED=1          more; all that they left was delivered before
 //
+//	HANDOFF=1        manager to generation: the service leaves a load balancer's
+//	QUIESCE=1        rotation. Tell balancers and clients so, go on accepting, and
+//	                 when told to stop finish connections: nobody comes for them
+//
+//	HANDOFF=1        manager to generation: it stays after all
+//	QUIESCE=0
+//
 // The manager keeps its copies of what was not acknowledged for the next
 // generation. The end of the socket says to either side that the other has gone.
 // Intake is a generation's side, Deliverer a manager's.

@@ -23,6 +23,10 @@ type Delivery struct {
 	// Owned says that this is no delivery but the word that no predecessor holds
 	// anything any more. What a later successor leaves behind may come after it.
 	Owned bool
+
+	// Quiesce says that the service leaves a load balancer's rotation, Rejoin that
+	// it stays: no deliveries either.
+	Quiesce, Rejoin bool
 }
 
 // An Intake is a generation's end of HANDOFF_SOCKET: what is stored for it
@@ -89,8 +93,8 @@ func (in *Intake) Next(ctx context.Context) (*Delivery, error) {
 		}
 		if n.id == 0 {
 			closeAll(fds) // of a message that says nothing known
-			if n.owned {
-				return &Delivery{Owned: true}, nil
+			if n.owned || n.quiesce || n.rejoin {
+				return &Delivery{Owned: n.owned, Quiesce: n.quiesce, Rejoin: n.rejoin}, nil
 			}
 			continue
 		}
