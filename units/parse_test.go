@@ -130,15 +130,15 @@ func TestMarshalFails(t *testing.T) {
 // pairs returns the texts of all unit files of the package, by name.
 func pairs(t testing.TB) map[string]string {
 	t.Helper()
-	entries, err := fs.ReadDir(files, ".")
-	if err != nil || len(entries) == 0 {
-		t.Fatalf("no pairs: %v", err)
-	}
 	texts := make(map[string]string)
-	for _, e := range entries {
-		if texts[e.Name()], err = Read(e.Name()); err != nil {
-			t.Fatal(err)
+	err := fs.WalkDir(files, ".", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			texts[path], err = Read(path)
 		}
+		return err
+	})
+	if err != nil || len(texts) == 0 {
+		t.Fatalf("no pairs: %v", err)
 	}
 	return texts
 }

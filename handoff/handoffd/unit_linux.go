@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
+	"github.com/holdfast-go/holdfast/units"
+)
+
+func unitCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "unit",
+		Usage:     "print a pair of units for a program, or write it",
+		ArgsUsage: "NAME -- PROGRAM [ARG...]",
+		Description: "Prints NAME.socket and NAME.service, with comments that say why each line is there.\n" +
+			"An ADDRESS is IP:PORT, :PORT or PORT, a path, or @NAME; udp:, unixgram: or unix: before\n" +
+			"it says what it is. Sockets with several names take a unit each. Time limits and counts\n" +
+			"agree with each other. The kinds:\n\n" + kindsText(),
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "listen", Usage: "a socket: `NAME=ADDRESS`; again for more"},
+			&cli.StringFlag{Name: "kind", Value: string(units.KindHandoffd), Usage: "what the pair is for: `KIND`"},
+			&cli.StringFlag{Name: "ready", Value: "notify", Usage: "what makes the program ready: notify, exec or alive:DURATION"},
+			&cli.DurationFlag{Name: "ready-timeout", Usage: "how long the program may take until it is ready [90s]"},
+			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long it may take to end, until it is killed [60s, without handoffd 20s]"},
+			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a program that sends WATCHDOG=1"},
+			&cli.IntFlag{Name: "store", Usage: "how many descriptors it may store [64, without handoffd 16]"},
+			&cli.IntFlag{Name: "systemd", Value: 247, Usage: "the oldest `VERSION` that the units are for"},
+			&cli.BoolFlag{Name: "user", Usage: "for the manager of a user (systemctl --user)"},
+			&cli.StringFlag{Name: "handoffd", Value: "/usr/local/bin/handoffd", Usage: "where handoffd will be: `PATH`"},
+			&cli.StringFlag{Name: "write", Usage: "write the files into the folder `DIR`", TakesFile: true},
+			&cli.BoolFlag{Name: "force", Usage: "replace files that are there"},
+		},
+		Action: printUnits,
+	}
+}
+
+// kindsText tells of each kind in a line or two.
+func kindsText() string {
+	var b strings.Builder
+	for _, k := range units.Kinds {
+		fmt.Fprintf(&b, "  %-16s %s\n", k, k.About())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func printUnits(_ context.Context, c *cli.Command) error {
+	if !c.Args().Present() {
+		return usagef("unit: no name: handoffd unit NAME [flags] -- PROGRAM [ARG...]")
+	}
+	if c.Bool("force") && !c.IsSet("write") {
+		return usagef("unit: --force is for --write")
+	}
+	d := units.Description{
+		Name:         c.Args().First(),
+		Kind:         units.Kind(c.String("kind")),
+		Command:      c.Args().Tail(),
+		Ready:        c.String("ready"),
+		ReadyTimeout: c.Duration("ready-timeout"),
+		DrainTimeout: c.Duration("drain-timeout"),
+		Watchdog:     c.Duration("watchdog"),
+		Store:        c.Int("store"),
+		Handoffd:     c.String("handoffd"),
+		Systemd:      c.Int("systemd"),
+		User:         c.Bool("user"),
+	}
+	for _, name := range []string{"ready-timeout", "drain-timeout", "watchdog"} {
+		if c.IsSet(name) && c.Duration(name) <= 0 {
+			return usagef("unit: --%s %v: want a duration above 0", name, c.Duration(name))
+		}
+	}
+	for _, name := range []string{"store", "systemd"} {
+		if c.IsSet(name) && c.Int(name) < 1 {
+			return usagef("unit: --%s %d: want a number above 0", name, c.Int(name))
+		}
+	}
+	for _, text := range c.StringSlice("listen") {
+		a, err := supervisor.ParseAddress(text)
+		if err != nil {
+			return usagef("unit: --listen %w", err)
+		}
+		d.Sockets = append(d.Sockets, units.Socket(a))
+	}
+	rendered, err := units.Render(d)
+	if err != nil {
+		return &usageError{err}
+	}
+	var files []unitFile
+	for _, u := range rendered {
+		text, err := u.MarshalText()
+		if err != nil {
+			return &usageError{err}
+		}
+		files = append(files, unitFile{u.File, text})
+	}
+	w := c.Root().Writer
+	if dir := c.String("write"); c.IsSet("write") {
+		return writeUnits(w, dir, files, c.Bool("force"))
+	}
+	for i, f := range files {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "# %s\n%s", filepath.Join(unitFolder(f.name, d.User), f.name), f.text)
+	}
+	return nil
+}
+
+// A unitFile is one to print or to write.
+type unitFile struct {
+	name string // in its folder; a drop-in's has a folder of its own before it
+	text []byte
+}
+
+// unitFolder is where the file belongs.
+func unitFolder(name string, user bool) string {
+	container := filepath.Ext(name) == ".container"
+	switch {
+	case container && user:
+		return "~/.config/containers/systemd"
+	case container:
+		return "/etc/containers/systemd"
+	case user:
+		return "~/.config/systemd/user"
+	}
+	return "/etc/systemd/system"
+}
+
+// writeUnits writes all of the files or, where one is there and must stay, none.
+func writeUnits(w io.Writer, dir string, files []unitFile, force bool) (err error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usagef("unit: --write %s: want a folder that is there", dir)
+	}
+	var written []string
+	defer func() {
+		if err != nil && !force {
+			for _, path := range written {
+				os.Remove(path)
+			}
+		}
+	}()
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		if err := writeUnit(path, f.text, force); err != nil {
+			if errors.Is(err, os.ErrExist) {
+				return fmt.Errorf("unit: %s is there already; --force replaces it", path)
+			}
+			return fmt.Errorf("unit: %w", err)
+		}
+		written = append(written, path)
+	}
+	for _, path := range written {
+		fmt.Fprintln(w, path)
+	}
+	return nil
+}
+
+// writeUnit writes a file as a whole or not at all.
+func writeUnit(path string, text []byte, force bool) error {
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".handoffd-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if force {
+		return os.Rename(f.Name(), path)
+	}
+	return os.Link(f.Name(), path) // which replaces nothing
+}

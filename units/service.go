@@ -1,0 +1,226 @@
+package units
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What more than one unit says.
+const (
+	whyWants = "Not Requires=: stopping the socket must not take the service down with it."
+	whyLimit = "No start limit: when a service hits it (five starts in 10 s, \"systemctl\nrestart\" counted), its socket fails too, and every client is refused.\nRestartSec= keeps a crash loop slow instead."
+	whyReady = "READY=1 says when it can answer: \"systemctl restart\" returns only then."
+	whyBlock = "systemd sets or clears O_NONBLOCK on the socket at every start, and a second\nservice that clears it would leave Go's Accept stuck in the kernel."
+	whyStore = "Between two generations systemd keeps what the first one left: a few entries,\nwhatever the number of connections in them. 0, the default, keeps nothing."
+	whyKill  = "The program is sent SIGTERM once and drains; what it leaves behind is killed."
+	whyFiles = "Each client is a connection. As many may be on their way to the next generation\nat once, too: without privileges that is bounded by the same limit."
+	whyAlive = "A program that sends no WATCHDOG=1 for so long is killed, and started anew."
+
+	whyReload   = "Returns when the new generation serves, or was undone: so \"systemctl reload\"\nsays which. It takes as long as it takes; handoffd has the time limits."
+	whySignal   = "\"systemctl reload\" sends SIGHUP, and returns when handoffd says READY=1. Never\ntogether with ExecReload=: systemd would reload twice."
+	whySpeaks   = "Only handoffd speaks for the service; it hears the generations itself."
+	whyBoth     = "What generations leave for the next one, and one entry of handoffd's own."
+	whyRuntime  = "The control socket and the generations' notification sockets."
+	whyDelegate = "Each generation gets a cgroup of its own."
+	whyMixed    = "handoffd is sent SIGTERM and ends the generations; what is left is killed."
+	whyWatched  = "Of handoffd and, each on its own, of the generations: one that falls silent is\nreplaced."
+)
+
+// stopTimeout is how long systemd waits for the service to stop.
+func (d Description) stopTimeout() time.Duration {
+	return d.DrainTimeout + max(d.DrainTimeout/2, 10*time.Second)
+}
+
+// startTimeout is how long systemd waits for the service to start, or to reload.
+func (d Description) startTimeout() time.Duration {
+	if d.Kind.handoffd() {
+		return d.ReadyTimeout + d.DrainTimeout + 30*time.Second
+	}
+	return d.ReadyTimeout
+}
+
+// exec is the command that systemd runs.
+func (d Description) exec() []string {
+	if !d.Kind.handoffd() {
+		return d.Command
+	}
+	words := []string{d.Handoffd, "run"}
+	flag := func(name, value, usual string) {
+		if value != usual {
+			words = append(words, name, value)
+		}
+	}
+	flag("--ready", d.Ready, "notify")
+	flag("--ready-timeout", short(d.ReadyTimeout), "90s")
+	flag("--drain-timeout", short(d.DrainTimeout), "60s")
+	flag("--store", strconv.Itoa(d.Store), "64")
+	return append(append(words, "--"), d.Command...)
+}
+
+// short writes a duration as a flag of handoffd takes it.
+func short(d time.Duration) string {
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	return d.String()
+}
+
+func (d Description) serviceUnit() *Unit {
+	b := newBuilder(d.serviceName())
+	b.in("Unit")
+	b.add("", "Description", d.Name)
+	if d.Kind == KindAccept {
+		b.unit.Comment = "One of these runs for each connection to " + d.socketName(d.Sockets[0].Name) + ". A new version of\nthe program serves the next connection; those that are open stay with the old one."
+		b.add("What has failed is forgotten, or a thousand failed connections would stay loaded.", "CollectMode", "inactive-or-failed")
+		d.accepted(b)
+		d.sandbox(b)
+		return b.unit
+	}
+	b.unit.Comment = "The service of " + strings.Join(d.socketFiles(), " and ") + "."
+	d.after(b)
+	b.in("Service")
+	if d.Kind.handoffd() {
+		d.handed(b)
+	} else {
+		d.plain(b)
+	}
+	d.sandbox(b)
+	b.in("Install")
+	b.flags("", "Also="+strings.Join(d.socketFiles(), " "), "WantedBy="+d.target())
+	return b.unit
+}
+
+func (d Description) socketFiles() []string {
+	var files []string
+	for _, name := range d.names() {
+		files = append(files, d.socketName(name))
+	}
+	return files
+}
+
+// target starts the service at boot, or when its user logs in.
+func (d Description) target() string {
+	if d.User {
+		return "default.target"
+	}
+	return "multi-user.target"
+}
+
+// after ties the service to its sockets.
+func (d Description) after(b *builder) {
+	sockets := strings.Join(d.socketFiles(), " ")
+	b.add(whyWants, "Wants", sockets)
+	b.add("", "After", sockets)
+	b.add(whyLimit, "StartLimitIntervalSec", "0")
+}
+
+// plain is a service that is its program.
+func (d Description) plain(b *builder) {
+	if d.Ready == "notify" {
+		b.add(whyReady, "Type", "notify")
+	} else {
+		b.add("The program says nothing of when it can answer; its clients wait until then.", "Type", "exec")
+	}
+	b.add("", "ExecStart", quoteCommand(d.exec()))
+	if d.Ready == "notify" || d.Store > 0 {
+		b.add("Only the main process may speak for the service.", "NotifyAccess", "main")
+	}
+	d.sockets(b)
+	b.add(whyBlock, "NonBlocking", "yes")
+	if d.Store > 0 {
+		b.add(whyStore, "FileDescriptorStoreMax", strconv.Itoa(d.Store))
+	}
+	b.add(whyKill, "KillMode", "mixed")
+	b.add("", "TimeoutStartSec", seconds(d.startTimeout()))
+	b.add("Longer than the program may take to drain ("+seconds(d.DrainTimeout)+" s): it must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
+	if d.Watchdog > 0 {
+		b.add(whyAlive, "WatchdogSec", seconds(d.Watchdog))
+	}
+	b.flags("", "Restart=on-failure", "RestartSec=1")
+	files := whyFiles
+	if d.Store == 0 {
+		files = "Each client is a connection."
+	}
+	b.add(files, "LimitNOFILE", "524288")
+}
+
+// sockets names the socket units where there are several: each is loaded then, and
+// the service inherits them all, whichever starts it.
+func (d Description) sockets(b *builder) {
+	if files := d.socketFiles(); len(files) > 1 {
+		b.add("All are inherited, whichever of them started the service.", "Sockets", strings.Join(files, " "))
+	}
+}
+
+// handed is a program under handoffd.
+func (d Description) handed(b *builder) {
+	if d.Kind == KindHandoffdSignal {
+		b.add(whySignal, "Type", "notify-reload")
+	} else {
+		b.add("", "Type", "notify")
+	}
+	if d.Kind == KindDropIn {
+		b.add("The command of the unit itself, put behind the two dashes.", "ExecStart", "")
+	}
+	b.add("", "ExecStart", quoteCommand(d.exec()))
+	if d.Kind == KindDropIn {
+		b.add(whyReload, "ExecReload", "")
+	}
+	if d.Kind != KindHandoffdSignal {
+		comment := whyReload
+		if d.Kind == KindDropIn {
+			comment = ""
+		}
+		b.add(comment, "ExecReload", quoteCommand([]string{d.Handoffd, "reload"}))
+	}
+	b.add(whySpeaks, "NotifyAccess", "main")
+	d.sockets(b)
+	if d.Kind != KindDropIn {
+		b.add(whyBlock, "NonBlocking", "yes")
+	}
+	b.add(whyBoth, "FileDescriptorStoreMax", strconv.Itoa(d.Store+1))
+	b.add(whyRuntime, "RuntimeDirectory", d.runtimeDirectory())
+	b.add(whyDelegate, "Delegate", "yes")
+	b.add(whyMixed, "KillMode", "mixed")
+	b.add("Longer than a generation may take until it is ready (--ready-timeout, "+seconds(d.ReadyTimeout)+" s), and\nthe old one to drain: handoffd has the time limits.", "TimeoutStartSec", seconds(d.startTimeout()))
+	b.add("Longer than the drain timeout (--drain-timeout, "+seconds(d.DrainTimeout)+" s), which must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
+	switch {
+	case d.Watchdog > 0:
+		b.add(whyWatched, "WatchdogSec", seconds(d.Watchdog))
+	case d.Ready != "notify" && d.Kind != KindDropIn:
+		b.add("Of handoffd alone: generations need not send WATCHDOG=1.", "WatchdogSec", "30")
+	}
+	b.flags("", "Restart=on-failure", "RestartSec=1")
+	if d.Kind != KindDropIn {
+		b.add(whyFiles, "LimitNOFILE", "524288")
+	}
+}
+
+func (d Description) runtimeDirectory() string {
+	if d.Kind == KindDropIn {
+		return d.Name + "-handoffd" // beside those of the unit itself
+	}
+	return d.Name
+}
+
+// accepted is a program whose standard input and output is one connection.
+func (d Description) accepted(b *builder) {
+	b.in("Service")
+	b.add("", "ExecStart", quoteCommand(d.exec()))
+	b.add("The connection is the program's standard input and output; what it says to\nstandard error goes to the journal.", "StandardInput", "socket")
+	b.flags("", "StandardOutput=socket", "StandardError=journal")
+	b.add("When the host shuts down, a connection gets so long to end.", "TimeoutStopSec", seconds(d.stopTimeout()))
+}
+
+// dropIn puts handoffd around a service that is there.
+func (d Description) dropIn() *Unit {
+	b := newBuilder(d.serviceName())
+	b.unit.Comment = "Puts handoffd around " + d.Name + ".service, which stays as it is: \"systemctl edit\n" + d.Name + "\" takes this text. Its program must take the sockets of " + d.Name + ".socket\n(sd_listen_fds(3)), stay in the foreground, and bear that two of it run at once for\na while."
+	b.in("Unit")
+	b.add(whyLimit, "StartLimitIntervalSec", "0")
+	b.in("Service")
+	d.handed(b)
+	d.ownGroups(b, "no")
+	return b.unit
+}
