@@ -67,6 +67,9 @@ func (s *Service) tellCarried(ctx context.Context) error {
 			return nil
 		}
 		n := s.counters.carriedIn.Load()
-		s.report(s.manager.Send(ctx, notify.Field{Key: keyCarried, Value: strconv.FormatUint(n, 10)}))
+		err := s.manager.Send(ctx, notify.Field{Key: keyCarried, Value: strconv.FormatUint(n, 10)})
+		if ctx.Err() == nil {
+			s.report(err)
+		}
 	}
 }

@@ -110,9 +110,9 @@ func (m *Machine) reload(e Reload) {
 	}
 }
 
-// refuseSignal refuses a reload for which nobody waits but the service manager: it
-// does not before the service has started, and goes on waiting, once it has sent
-// the signal, until it is told of a reload that began after that.
+// refuseSignal refuses a reload by signal. The service manager may have sent that,
+// though not before the first READY=1, and then waits until it has been told of a
+// reload that began after it.
 func (m *Machine) refuseSignal(r request, reason string) {
 	v := Verdict{Outcome: Refused, Reason: reason}
 	m.s.Verdict = v
