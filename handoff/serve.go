@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -80,7 +81,7 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 	}
 	if h == nil {
 		handler := &leavingHandler{s: s, next: srv.Handler}
-		srv.Handler = handler
+		srv.Handler, srv.ConnState = handler, handler.follow(srv.ConnState)
 		h = &httpServer{srv: srv, handler: handler}
 		h.tracker = keepalive.New(srv, keepalive.Options{Grace: s.o.Grace, Settle: func(ctx context.Context) { h.settle(ctx, s) }})
 		s.servers = append(s.servers, h)
@@ -93,17 +94,30 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 	return nil
 }
 
-// handoverTime bounds the wait for handlers whose connections the server does not
-// have any more. It is for those that hijack one and give it to a Carrier; others
-// may serve theirs for as long as they like, and are not waited for.
+// handoverTime is how long after Hijack a handler may take to give its connection to
+// a Carrier. One that serves its connection itself is not waited for any longer.
 const handoverTime = time.Second
 
 // A leavingHandler tells the clients of connections that will not be carried to
 // close them, from the moment the service is told to stop.
 type leavingHandler struct {
-	s       *Service
-	next    http.Handler
-	running sync.WaitGroup // handlers, those with a hijacked connection included
+	s        *Service
+	next     http.Handler
+	running  sync.WaitGroup            // handlers, those with a hijacked connection included
+	hijacked atomic.Pointer[time.Time] // when that was done last
+}
+
+// follow returns a ConnState hook that calls next, which may be nil.
+func (h *leavingHandler) follow(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, s http.ConnState) {
+		if s == http.StateHijacked {
+			now := time.Now()
+			h.hijacked.Store(&now)
+		}
+		if next != nil {
+			next(c, s)
+		}
+	}
 }
 
 func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +138,11 @@ func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // more. Between Hijack and Carrier.Go a connection is nobody's: without the wait
 // the drain would not know of it, and the process end with it.
 func (h *leavingHandler) handOver(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, handoverTime)
+	last := h.hijacked.Load()
+	if last == nil {
+		return
+	}
+	ctx, cancel := context.WithDeadline(ctx, last.Add(handoverTime))
 	defer cancel()
 	waitAll(ctx, &h.running)
 }
@@ -189,7 +207,7 @@ type httpServer struct {
 	tracker   *keepalive.Tracker
 	listeners []httpListener
 	secure    bool           // serves TLS, too
-	leaving   sync.WaitGroup // connections that were put into the outbox and may come back
+	unsettled sync.WaitGroup // connections that were put into the outbox and may come back
 }
 
 type httpListener struct {
@@ -223,16 +241,16 @@ func (h *httpServer) drain(ctx context.Context, s *Service) error {
 			if name == "" {
 				return errors.New("its listener is not from Listen")
 			}
-			h.leaving.Add(1)
+			h.unsettled.Add(1)
 			err := s.carryOut(ctx, kindHTTP, name, c.Conn, record{unread: c.ReadAhead}, func(err error) {
-				defer h.leaving.Done()
+				defer h.unsettled.Done()
 				if err != nil {
 					s.notCarried(err)
 					h.tracker.GiveBack(c)
 				}
 			})
 			if err != nil {
-				h.leaving.Done()
+				h.unsettled.Done()
 				s.notCarried(err)
 			}
 			return err
@@ -250,7 +268,7 @@ func (h *httpServer) settle(ctx context.Context, s *Service) {
 	if out := s.out.Load(); out != nil {
 		out.flush(ctx)
 	}
-	waitAll(ctx, &h.leaving)
+	waitAll(ctx, &h.unsettled)
 }
 
 // carryOut puts a connection into the outbox. When it fails the connection is

@@ -48,7 +48,7 @@ func run(ctx context.Context, listen string, drainTimeout time.Duration) error {
 		return err
 	}
 
-	s := &server{hub: newHub(), owned: svc.Owned()}
+	s := &server{hub: newHub(), owned: svc.Owned(), draining: svc.Draining()}
 	// The rooms are the state of the program, and one generation's at a time.
 	err = svc.State("rooms", handoff.State{Version: stateVersion, Save: s.hub.save, Load: s.hub.load})
 	if err != nil {

@@ -16,17 +16,15 @@ import (
 
 // A server makes WebSockets of HTTP connections, and serves them.
 type server struct {
-	hub   *hub
-	owned <-chan struct{}                         // closed once the rooms are this generation's
-	start func(c net.Conn, position []byte) error // has serve called for c
+	hub      *hub
+	owned    <-chan struct{}                         // closed once the rooms are this generation's
+	draining <-chan struct{}                         // closed when it drains: they will not be any more
+	start    func(c net.Conn, position []byte) error // has serve called for c
 }
 
 const (
-	// ownTimeout is how long a client waits for its rooms to arrive from the
-	// generation before.
-	ownTimeout = 5 * time.Second
-
-	// adoptTimeout is how long after that a member waits for its connection.
+	// adoptTimeout is how long a member waits for its connection once the rooms
+	// have come.
 	adoptTimeout = 30 * time.Second
 
 	handshakeTimeout = 5 * time.Second
@@ -65,8 +63,8 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	case <-s.owned:
 	case <-r.Context().Done():
 		return
-	case <-time.After(ownTimeout):
-		http.Error(w, "the rooms are not here yet", http.StatusServiceUnavailable)
+	case <-s.draining:
+		http.Error(w, "the rooms have not come", http.StatusServiceUnavailable)
 		return
 	}
 	c, rw, _, err := ws.HTTPUpgrader{Timeout: handshakeTimeout}.Upgrade(r, w)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -161,10 +162,12 @@ func TestUpgradeTooLate(t *testing.T) {
 
 func TestUpgradeWaitsForTheRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{hub: newHub(), owned: make(chan struct{})}
+		draining := make(chan struct{})
+		s := &server{hub: newHub(), owned: make(chan struct{}), draining: draining}
+		time.AfterFunc(time.Minute, func() { close(draining) })
 		w := httptest.NewRecorder()
 		s.upgrade(w, httptest.NewRequest("GET", "/ws?room=a&nick=x", nil))
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "not here yet") {
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "have not come") {
 			t.Errorf("got status %d and %q, want 503", w.Code, w.Body)
 		}
 	})

@@ -79,7 +79,7 @@ func run(ctx context.Context, o options) error {
 	if err := svc.Go(func(context.Context) error { return count(packets, c) }); err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: show(c, svc.Owned()), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	srv := &http.Server{Handler: show(c, svc.Owned(), svc.Draining()), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
 	if err := svc.Serve(ln, srv); err != nil {
 		return err
 	}
@@ -102,19 +102,16 @@ func count(packets net.PacketConn, c *counters) error {
 	}
 }
 
-// loadTimeout is how long a client waits for the counters of the process before.
-const loadTimeout = 10 * time.Second
-
 // show answers with the counters. They may be asked for before they are here.
-func show(c *counters, loaded <-chan struct{}) http.Handler {
+func show(c *counters, loaded, draining <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-loaded:
 		case <-r.Context().Done():
 			return
-		case <-time.After(loadTimeout):
-			http.Error(w, "the counters are not here yet", http.StatusServiceUnavailable)
+		case <-draining:
+			http.Error(w, "the counters have not come", http.StatusServiceUnavailable)
 			return
 		}
 		b, err := c.marshal()
