@@ -12,12 +12,13 @@ import (
 // controlled is the supervisor as the control interface wants it.
 type controlled struct {
 	s *supervisor.Supervisor
+	r *replacement
 }
 
 var _ control.Supervisor = controlled{}
 
 func (c controlled) Reload(ctx context.Context, r control.ReloadRequest) (control.Verdict, error) {
-	result, err := c.s.Reload(ctx, supervisor.ReloadRequest{Hold: r.Hold, DryRun: r.DryRun, Program: r.Program})
+	result, err := c.s.Reload(ctx, supervisor.ReloadRequest{Call: call(ctx), Hold: r.Hold, DryRun: r.DryRun, Program: r.Program})
 	if err == nil && result.Stopping && result.Outcome != supervisor.Done {
 		err = fmt.Errorf("%w: generation %d is undone", control.ErrStopping, result.Gen)
 	}
@@ -25,16 +26,32 @@ func (c controlled) Reload(ctx context.Context, r control.ReloadRequest) (contro
 }
 
 func (c controlled) Commit(ctx context.Context) (control.Verdict, error) {
-	result, err := c.s.Commit(ctx)
+	result, err := c.s.Commit(ctx, call(ctx))
 	return held(control.ActionCommit, result, stopping(err))
 }
 
 func (c controlled) Abort(ctx context.Context) (control.Verdict, error) {
-	result, err := c.s.Abort(ctx)
+	result, err := c.s.Abort(ctx, call(ctx))
 	return held(control.ActionAbort, result, stopping(err))
 }
 
-func (controlled) Reexec(context.Context) error { return errors.ErrUnsupported }
+// Reexec goes on when the client has gone.
+func (c controlled) Reexec(ctx context.Context) error {
+	err := c.r.reexec(context.WithoutCancel(ctx))
+	if trial, ok := errors.AsType[*supervisor.TrialError](err); ok {
+		return &control.UndoneError{Reason: err.Error(), Output: trial.Output}
+	}
+	if errors.Is(err, supervisor.ErrReexecuting) {
+		return fmt.Errorf("%w: %w", control.ErrRefused, err)
+	}
+	return stopping(err)
+}
+
+// call lets a call outlive this program.
+func call(ctx context.Context) supervisor.Call {
+	c := control.CallOf(ctx)
+	return supervisor.Call{Number: c.Number(), Begun: c.Begun}
+}
 
 // stopping is the error of a supervisor that takes no requests any more.
 func stopping(err error) error {
@@ -78,6 +95,7 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 		PID:       s.PID,
 		Version:   version,
 		Started:   s.Since,
+		Reexecs:   s.Reexecs,
 	}
 	for _, g := range s.Generations {
 		status.Generations = append(status.Generations, control.Generation{

@@ -103,6 +103,7 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 			abortCommand(),
 			statusCommand(),
 			unitCommand(),
+			reexecCommand(),
 		},
 	}
 	for _, c := range root.Commands {

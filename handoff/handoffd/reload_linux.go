@@ -57,7 +57,7 @@ func reload(ctx context.Context, c *cli.Command) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM, signalStop)
 	defer signal.Stop(signals)
 	go func() {
 		<-signals

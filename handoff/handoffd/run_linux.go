@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sys/unix"
 
-	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
@@ -22,9 +17,9 @@ func runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "run a program as generations: the service's main process",
 		ArgsUsage: "-- PROGRAM [ARG...]",
-		Description: "SIGHUP reloads. SIGTERM and SIGINT stop; a second SIGINT gives what still drains two\n" +
-			"seconds, until it is killed. Durations are such as 500ms, 30s or 2m; where none is\n" +
-			"given, the one in brackets holds.\n" +
+		Description: "SIGHUP and SIGRTMIN+1 reload, SIGUSR2 is reexec. SIGTERM, SIGUSR1 and SIGINT stop; a second\n" +
+			"SIGINT gives what still drains two seconds, until it is killed. Durations are such as\n" +
+			"500ms, 30s or 2m; where none is given, the one in brackets holds.\n" +
 			"Exits as the program did: with its exit status, or 128 and the number of the signal that ended\n" +
 			"it, so 137 where it had to be killed; else 1 where it could not begin, 2 used wrongly.",
 		Flags: []cli.Flag{
@@ -108,37 +103,48 @@ func run(ctx context.Context, c *cli.Command) error {
 	}
 	log := newLogger(os.Stderr, c.Bool("debug"))
 	o.Log = log
-	s, err := supervisor.New(o)
+	heir, err := supervisor.Inherit()
 	if err != nil {
 		return err
 	}
+	if heir == nil {
+		blockSignals(log)
+	}
 	// Before the first generation is ready: from then on the manager may reload.
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	ear := newEar()
+	defer ear.close()
+	s, err := newSupervisor(o, heir)
+	if err != nil {
+		return err
+	}
+	if heir != nil && heir.OnTrial() {
+		return heir.Pass(version)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r := &replacement{s: s, ear: ear, log: log}
+	r.control = openControl(c, log, controlled{s, r}, heir)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		serveControl(ctx, log, controlPath(c), s)
+		r.control.serve(ctx)
 	}()
-	go func() {
-		interrupts := 0
-		for sig := range signals {
-			if sig == syscall.SIGINT {
-				interrupts++
-			}
-			switch {
-			case sig == syscall.SIGHUP:
-				s.Hangup()
-			case sig == syscall.SIGINT && interrupts > 1:
-				s.Hurry()
-			default:
-				s.Stop()
-			}
+	interrupts := 0
+	ear.hear(func(sig os.Signal) {
+		if sig == syscall.SIGINT {
+			interrupts++
 		}
-	}()
+		switch {
+		case sig == signalReload || sig == syscall.SIGHUP:
+			s.Hangup()
+		case sig == signalReexec:
+			go r.bySignal(ctx)
+		case sig == syscall.SIGINT && interrupts > 1:
+			s.Hurry()
+		default:
+			s.Stop()
+		}
+	})
 	end, err := s.Run(context.WithoutCancel(ctx))
 	cancel()
 	<-served
@@ -154,53 +160,11 @@ func run(ctx context.Context, c *cli.Command) error {
 	return nil
 }
 
-// serveControl answers verbs until ctx ends. Without it the service goes on: it
-// still reloads by SIGHUP.
-func serveControl(ctx context.Context, log *slog.Logger, path string, s *supervisor.Supervisor) {
-	if path == "" {
-		log.Warn("no control socket: neither --control nor RUNTIME_DIRECTORY says where")
-		return
+// newSupervisor returns one that starts, or that goes on where the program before
+// stood.
+func newSupervisor(o supervisor.Options, heir *supervisor.Heir) (*supervisor.Supervisor, error) {
+	if heir != nil {
+		return heir.Restore(o)
 	}
-	l, err := control.Listen(path)
-	if err == nil {
-		err = control.Serve(ctx, l, controlled{s}, control.Options{
-			Version: version,
-			Report:  func(err error) { log.Warn("a client of the control socket", "error", err) },
-		})
-	}
-	if err != nil {
-		log.Error("the control socket does not work", "error", err)
-	}
-}
-
-// controlPath is where the control socket is; "" where nothing says it.
-func controlPath(c *cli.Command) string {
-	if path := c.String("control"); path != "" {
-		return path
-	}
-	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
-		return filepath.Join(dir, "control")
-	}
-	return ""
-}
-
-// controlFlag is for the verbs that ask a running handoffd.
-func controlFlag() cli.Flag {
-	return &cli.StringFlag{Name: "control", Usage: "the control socket: `PATH` [$RUNTIME_DIRECTORY/control]"}
-}
-
-// dial connects to the handoffd that c is for.
-func dial(ctx context.Context, c *cli.Command) (*control.Client, error) {
-	if c.Args().Present() && c.Name != "reload" {
-		return nil, usagef("%s: unexpected argument %q", c.Name, c.Args().First())
-	}
-	path := controlPath(c)
-	if path == "" {
-		return nil, fmt.Errorf("%s: %w: neither --control nor RUNTIME_DIRECTORY says where", c.Name, control.ErrNoServer)
-	}
-	client, err := control.Dial(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Name, err)
-	}
-	return client, nil
+	return supervisor.New(o)
 }

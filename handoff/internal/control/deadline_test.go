@@ -18,12 +18,12 @@ func pipe(t *testing.T, s Supervisor, o Options) (conn net.Conn, ended chan stru
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
 	ended = make(chan struct{})
-	srv := newServer(s, o)
+	srv := NewServer(s, o)
 	c := newClient(far, srv.o.Timeout)
 	srv.add(c)
 	go func() {
 		defer close(ended)
-		srv.serve(ctx, c)
+		srv.serve(ctx, c, nil)
 	}()
 	return conn, ended, stop
 }

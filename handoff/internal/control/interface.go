@@ -69,6 +69,7 @@ func (m *methods) VarlinkDispatch(ctx context.Context, call varlink.Call, method
 		status, _, err := m.supervisor.Status(ctx)
 		return answer(ctx, call, statusReply{status.forWire()}, err)
 	case "Reexec":
+		call.Conn.(*client).finish()
 		return answer(ctx, call, nil, m.supervisor.Reexec(ctx))
 	case "Reload":
 		return verdict(ctx, call)(m.supervisor.Reload(ctx, reload))

@@ -24,6 +24,10 @@ type Options struct {
 	// how long a client may leave an answer in the socket. 0 means 10 seconds.
 	Timeout time.Duration
 
+	// Carried are clients of a server whose place this one takes: see
+	// Server.Freeze. Their connections are closed with those of the others.
+	Carried []Carried
+
 	// Report is told what no client hears of, or should concern more than the one
 	// who does: whoever was turned away, and why connections cannot be accepted.
 	// It is called from one goroutine at a time. nil: nobody is told.
@@ -46,8 +50,8 @@ const (
 	maxAcceptPause = time.Second
 )
 
-// A server serves the clients of one listener.
-type server struct {
+// A Server serves the clients of one listener.
+type Server struct {
 	o       Options
 	service *varlink.Service
 	uid     uint32         // whom it serves besides root
@@ -56,43 +60,59 @@ type server struct {
 
 	reports sync.Mutex
 
-	mu      sync.Mutex
-	clients map[*client]struct{}
+	halt chan chan struct{} // to accept: it waits until what comes here is closed
+	over chan struct{}      // closed when nobody is accepted any more
+
+	mu       sync.Mutex
+	listener *Listener
+	clients  map[*client]struct{}
+}
+
+// Serve is a NewServer's.
+func Serve(ctx context.Context, l *Listener, s Supervisor, o Options) error {
+	return NewServer(s, o).Serve(ctx, l)
 }
 
 // Serve answers the clients of l until ctx ends, and then closes l and returns
 // nil, as it does when l is closed. Clients that wait for an answer get
 // ErrStopping. When Serve returns, every connection is closed and no goroutine is
-// left: it waits for the calls of s that run, which end with ctx, and a second for
-// clients that do not take their answers.
-func Serve(ctx context.Context, l *Listener, s Supervisor, o Options) error {
+// left: it waits for the calls of the supervisor that run, which end with ctx, and
+// a second for clients that do not take their answers. It is called once.
+func (s *Server) Serve(ctx context.Context, l *Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
-	srv := newServer(s, o)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
-	srv.accept(ctx, l)
+	s.mu.Lock()
+	s.listener = l
+	s.mu.Unlock()
+	s.goOnWith(ctx, s.o.Carried)
+	s.accept(ctx, l)
+	close(s.over)
 	stop()
 	cancel()
-	srv.wg.Wait()
+	s.wg.Wait()
 	return l.Close()
 }
 
-func newServer(s Supervisor, o Options) *server {
+// NewServer returns a server for s, which does nothing yet.
+func NewServer(s Supervisor, o Options) *Server {
 	if o.MaxClients == 0 {
 		o.MaxClients = defaultMaxClients
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	return &server{
+	return &Server{
 		o:       o,
 		service: newService(s, o.Version),
 		uid:     uint32(os.Geteuid()),
 		turned:  make(chan struct{}, maxTurnedAway),
 		clients: map[*client]struct{}{},
+		halt:    make(chan chan struct{}),
+		over:    make(chan struct{}),
 	}
 }
 
-func (s *server) reportf(format string, args ...any) {
+func (s *Server) reportf(format string, args ...any) {
 	if s.o.Report != nil {
 		s.reports.Lock()
 		defer s.reports.Unlock()
@@ -101,7 +121,7 @@ func (s *server) reportf(format string, args ...any) {
 }
 
 // accept accepts until l is closed.
-func (s *server) accept(ctx context.Context, l *Listener) {
+func (s *Server) accept(ctx context.Context, l *Listener) {
 	pause := minAcceptPause
 	for {
 		conn, err := l.unix.AcceptUnix()
@@ -111,6 +131,14 @@ func (s *server) accept(ctx context.Context, l *Listener) {
 			s.admit(ctx, conn)
 		case errors.Is(err, net.ErrClosed):
 			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			select {
+			case goOn := <-s.halt:
+				<-goOn
+			case <-ctx.Done():
+				return
+			case <-time.After(pause): // nobody halts it any more
+			}
 		default:
 			s.reportf("%w; the next attempt in %v", err, pause)
 			select {
@@ -123,7 +151,7 @@ func (s *server) accept(ctx context.Context, l *Listener) {
 }
 
 // admit decides what becomes of a new connection.
-func (s *server) admit(ctx context.Context, conn *net.UnixConn) {
+func (s *Server) admit(ctx context.Context, conn *net.UnixConn) {
 	pid, uid, err := peer(conn)
 	switch {
 	case err != nil:
@@ -135,7 +163,7 @@ func (s *server) admit(ctx context.Context, conn *net.UnixConn) {
 	default:
 		c := newClient(conn, s.o.Timeout)
 		if s.add(c) {
-			s.wg.Go(func() { s.serve(ctx, c) })
+			s.wg.Go(func() { s.serve(ctx, c, nil) })
 			return
 		}
 		err = fmt.Errorf("%w: %d wait for their answers", ErrTooManyClients, s.o.MaxClients)
@@ -154,7 +182,7 @@ func (s *server) admit(ctx context.Context, conn *net.UnixConn) {
 
 // add makes c one of the clients, if need be in the place of the one that has
 // been idle for the longest time.
-func (s *server) add(c *client) bool {
+func (s *Server) add(c *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.clients) >= s.o.MaxClients {
@@ -175,7 +203,7 @@ func (s *server) add(c *client) bool {
 	return true
 }
 
-func (s *server) remove(c *client) {
+func (s *Server) remove(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
@@ -183,7 +211,7 @@ func (s *server) remove(c *client) {
 
 // mark says since when c has been idle; zero: it is not. It reports whether c is
 // still one of the clients.
-func (s *server) mark(c *client, idle time.Time) bool {
+func (s *Server) mark(c *client, idle time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.idle = idle
@@ -192,28 +220,40 @@ func (s *server) mark(c *client, idle time.Time) bool {
 }
 
 // serve answers the calls of a client, one after the other, until it is gone or
-// ctx ends. It closes the connection.
-func (s *server) serve(ctx context.Context, c *client) {
+// ctx ends. It closes the connection. The first message may be known already.
+func (s *Server) serve(ctx context.Context, c *client, message []byte) {
 	defer s.remove(c)
 	defer c.conn.Close()
 	defer context.AfterFunc(ctx, c.wake)()
 	for s.mark(c, time.Now()) {
-		if _, err := c.r.Peek(1); err != nil || !s.mark(c, time.Time{}) {
-			return
+		var err error
+		if message == nil {
+			if _, err := c.r.Peek(1); err != nil {
+				if c.park() {
+					continue
+				}
+				return
+			}
+			if s.mark(c, time.Time{}) {
+				message, err = c.read()
+			} else {
+				return
+			}
 		}
-		message, err := c.read()
 		if err == nil {
-			err = s.service.HandleMessage(ctx, c, message)
+			err = s.service.HandleMessage(c.begin(ctx, message), c, message)
+			c.end()
 		}
 		if err != nil {
 			s.complain(ctx, c, err)
 			return
 		}
+		message = nil
 	}
 }
 
 // complain tells a client what is wrong with its message, if it is that.
-func (s *server) complain(ctx context.Context, c *client, err error) {
+func (s *Server) complain(ctx context.Context, c *client, err error) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -230,7 +270,7 @@ func (s *server) complain(ctx context.Context, c *client, err error) {
 }
 
 // turnAway answers the first call with err, and closes the connection.
-func (s *server) turnAway(ctx context.Context, c *client, err error) {
+func (s *Server) turnAway(ctx context.Context, c *client, err error) {
 	defer c.conn.Close()
 	defer context.AfterFunc(ctx, c.wake)()
 	if _, readErr := c.read(); readErr == nil {

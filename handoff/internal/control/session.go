@@ -27,12 +27,32 @@ type client struct {
 
 	mu    sync.Mutex
 	ended bool // reads wait no more, and writes not for long
+
+	// For Freeze; of mu as well.
+	doing   activity
+	writing bool
+	final   bool          // it asks for what no other server can go on with
+	call    *Call         // the last one, or the next
+	message []byte        // of the call that is being answered
+	frozen  chan struct{} // closed by thaw; nil: it is not frozen
+	carried bool          // nothing must be written
+	changed chan struct{} // closed when one of these has
 }
+
+// An activity is what a client's goroutine does.
+type activity int
+
+const (
+	waiting   activity = iota // for a message to begin
+	reading                   // the message
+	answering                 // it
+	parked                    // nothing, until it is thawed
+)
 
 var _ varlink.ReadWriterContext = (*client)(nil)
 
 func newClient(conn net.Conn, timeout time.Duration) *client {
-	return &client{conn: conn, r: bufio.NewReader(conn), timeout: timeout}
+	return &client{conn: conn, r: bufio.NewReader(conn), timeout: timeout, call: new(Call), changed: make(chan struct{})}
 }
 
 // lastTimeout bounds writes after the end: a client that takes nothing must not
@@ -61,6 +81,10 @@ func (c *client) setWriteDeadline() {
 func (c *client) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.setReadDeadlineLocked(t)
+}
+
+func (c *client) setReadDeadlineLocked(t time.Time) {
 	if !c.ended {
 		_ = c.conn.SetReadDeadline(t) // fails as the read will
 	}
@@ -68,17 +92,16 @@ func (c *client) setReadDeadline(t time.Time) {
 
 // read reads a message, for which there is a bound in bytes and in time.
 func (c *client) read() ([]byte, error) {
-	c.setReadDeadline(time.Now().Add(c.timeout))
+	c.do(reading, time.Now().Add(c.timeout))
 	defer c.setReadDeadline(time.Time{})
 	return readMessage(c.r, MaxRequest)
 }
 
 // Write writes an answer. A client that does not take it in time is given up.
 func (c *client) Write(_ context.Context, answer []byte) (int, error) {
-	c.mu.Lock()
-	c.setWriteDeadline()
-	c.mu.Unlock()
+	c.beginWrite()
 	n, err := c.conn.Write(answer)
+	c.endWrite()
 	c.broken = c.broken || err != nil
 	return n, err
 }

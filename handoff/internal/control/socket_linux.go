@@ -115,8 +115,8 @@ func fileListener(f *os.File) (*net.UnixListener, string, error) {
 
 // duplicate does not take the way over File and Fd, which would make the shared
 // description blocking.
-func duplicate(l *net.UnixListener, name string) (*os.File, error) {
-	raw, err := l.SyscallConn()
+func duplicate(c syscall.Conn, name string) (*os.File, error) {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 )
 
 func listen(string) (*net.UnixListener, error) { return nil, errors.ErrUnsupported }
@@ -14,7 +15,7 @@ func fileListener(*os.File) (*net.UnixListener, string, error) {
 	return nil, "", errors.ErrUnsupported
 }
 
-func duplicate(*net.UnixListener, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+func duplicate(syscall.Conn, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func peer(*net.UnixConn) (int, uint32, error) { return 0, 0, errors.ErrUnsupported }
 

@@ -67,6 +67,25 @@ func (a *above) known() bool {
 // then calls f once everything before was sent.
 func (a *above) then(f func()) { a.queue <- f }
 
+// flush returns when the manager was told all until now.
+func (a *above) flush(timeout time.Duration) error {
+	done := make(chan struct{})
+	limit := time.After(timeout)
+	select {
+	case a.queue <- func() { close(done) }:
+	case <-limit:
+		return errDeaf
+	}
+	select {
+	case <-done:
+		return nil
+	case <-limit:
+		return errDeaf
+	}
+}
+
+var errDeaf = errors.New("the manager does not read what it is told")
+
 // tell has f tell the manager something.
 func (a *above) tell(f func(ctx context.Context, n *notify.Notifier) error) {
 	a.queue <- func() {
@@ -122,7 +141,7 @@ func (a *above) close() error {
 	select {
 	case <-a.over:
 	case <-time.After(10 * time.Second):
-		return errors.New("the manager does not read what it is told")
+		return errDeaf
 	}
 	return errors.Join(a.n.Barrier(context.Background()), a.n.Close())
 }

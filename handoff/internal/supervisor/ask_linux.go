@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -45,8 +46,18 @@ func (e Exit) Code() int {
 	return 128 + e.Status.Signal
 }
 
+// A Call lets the wait for an answer go on when this program has been replaced
+// meanwhile. The zero value is a call that ends with this program.
+type Call struct {
+	// Number is what Begun was given in the program before; 0: it was not.
+	Number uint64
+	// Begun is called when that is asked what there is to ask; nil is not at all.
+	Begun func(number uint64)
+}
+
 // A ReloadRequest says what to reload.
 type ReloadRequest struct {
+	Call    Call
 	Hold    bool   // let both generations accept until Commit or Abort
 	DryRun  bool   // undo the successor when it is ready
 	Program string // in place of the configured one; "" is that
@@ -55,47 +66,58 @@ type ReloadRequest struct {
 // Reload starts a successor and returns when it serves, is held, or was undone. It
 // goes on if ctx ends first. The program is looked up in PATH.
 func (s *Supervisor) Reload(ctx context.Context, r ReloadRequest) (Result, error) {
-	return s.ask(ctx, func(caller uint64) generation.Event {
+	return s.ask(ctx, r.Call, func(caller uint64) generation.Event {
 		return generation.Reload{Caller: caller, Hold: r.Hold, DryRun: r.DryRun, Program: r.Program}
 	})
 }
 
 // Commit makes a held successor the service.
-func (s *Supervisor) Commit(ctx context.Context) (Result, error) {
-	return s.ask(ctx, func(caller uint64) generation.Event { return generation.Commit{Caller: caller} })
+func (s *Supervisor) Commit(ctx context.Context, c Call) (Result, error) {
+	return s.ask(ctx, c, func(caller uint64) generation.Event { return generation.Commit{Caller: caller} })
 }
 
 // Abort undoes a successor that is not committed.
-func (s *Supervisor) Abort(ctx context.Context) (Result, error) {
-	return s.ask(ctx, func(caller uint64) generation.Event { return generation.Abort{Caller: caller} })
+func (s *Supervisor) Abort(ctx context.Context, c Call) (Result, error) {
+	return s.ask(ctx, c, func(caller uint64) generation.Event { return generation.Abort{Caller: caller} })
 }
 
 // Stop asks for the end of the service, and does not wait for it.
 func (s *Supervisor) Stop() {
-	go s.post(func() { s.feed(generation.Stop{}) })
+	s.post(func() { s.feed(generation.Stop{}) })
 }
 
 // Hurry cuts the drain of a service that stops short. Without a Stop before it
 // nothing comes of it.
 func (s *Supervisor) Hurry() {
-	go s.post(func() { s.feed(generation.Hurry{}) })
+	s.post(func() { s.feed(generation.Hurry{}) })
 }
 
 // Hangup reloads on behalf of nobody: SIGHUP.
 func (s *Supervisor) Hangup() {
-	go s.post(func() { s.feed(generation.Reload{}) })
+	s.post(func() { s.feed(generation.Reload{}) })
 }
 
-func (s *Supervisor) ask(ctx context.Context, event func(caller uint64) generation.Event) (Result, error) {
-	reply := make(chan Result, 1)
-	var caller uint64
-	if !s.post(func() {
+func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) generation.Event) (Result, error) {
+	reply, caller := make(chan Result, 1), c.Number
+	err := s.call(func() error {
+		if caller != 0 {
+			reply = s.callers[caller]
+			return nil
+		}
 		s.caller++
 		caller = s.caller
 		s.callers[caller] = reply
+		if c.Begun != nil {
+			c.Begun(caller)
+		}
 		s.feed(event(caller))
-	}) {
-		return Result{}, ErrEnded
+		return nil
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if reply == nil {
+		return Result{}, fmt.Errorf("call %d is not known here", caller)
 	}
 	select {
 	case r := <-reply:
@@ -119,10 +141,11 @@ type Status struct {
 	Situation   generation.Situation
 	PID         int
 	Generations []GenerationStatus // oldest first
-	Since       time.Time
-	Last        Result // on the last reload; Outcome is 0 if there was none
-	Note        string // what is not as it could be; "" is nothing
-	Stored      int    // descriptors in the store
+	Since       time.Time          // of the start, whatever program it was by then
+	Reexecs     uint64             // how often this program was replaced since
+	Last        Result             // on the last reload; Outcome is 0 if there was none
+	Note        string             // what is not as it could be; "" is nothing
+	Stored      int                // descriptors in the store
 	StoreLimit  int
 }
 
@@ -156,6 +179,7 @@ func (s *Supervisor) status() Status {
 		Situation:  s.machine.Situation(),
 		PID:        os.Getpid(),
 		Since:      s.since,
+		Reexecs:    s.reexecs,
 		Last:       s.verdict,
 		Note:       s.note,
 		Stored:     len(s.store.entries),

@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"os/signal"
 	"sync"
 
@@ -17,9 +19,9 @@ type children struct {
 	// it, and nobody else must.
 	mu      sync.Mutex
 	reaped  func(pid int, status generation.ExitStatus)
+	waited  map[int]chan<- generation.ExitStatus // for those that are no generation's; of mu
 	signals chan os.Signal
-	over    chan struct{}
-	done    sync.WaitGroup
+	loop    *loop
 }
 
 // watchChildren makes this process the one to which orphans come, and has reaped
@@ -28,9 +30,9 @@ func watchChildren(reaped func(int, generation.ExitStatus)) (*children, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, os.NewSyscallError("prctl(PR_SET_CHILD_SUBREAPER)", err)
 	}
-	c := &children{reaped: reaped, signals: make(chan os.Signal, 1), over: make(chan struct{})}
+	c := &children{reaped: reaped, signals: make(chan os.Signal, 1), waited: make(map[int]chan<- generation.ExitStatus)}
 	signal.Notify(c.signals, unix.SIGCHLD)
-	c.done.Go(c.run)
+	c.loop = newLoop(c.run)
 	return c, nil
 }
 
@@ -41,12 +43,24 @@ func (c *children) start(f func() error) error {
 	return f()
 }
 
-func (c *children) run() {
+// launch starts cmd, which is no generation's, and returns where its end is told.
+func (c *children) launch(cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan generation.ExitStatus, 1)
+	c.waited[cmd.Process.Pid] = ended
+	return ended, nil
+}
+
+func (c *children) run(ctx context.Context) {
 	for {
 		c.reap() // also what ended before the signal was asked for
 		select {
 		case <-c.signals:
-		case <-c.over:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -57,12 +71,18 @@ func (c *children) reap() {
 		c.mu.Lock()
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		ended := c.waited[pid]
+		delete(c.waited, pid)
 		c.mu.Unlock()
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil || pid == 0:
 			return
+		}
+		if ended != nil {
+			ended <- exitStatus(status)
+			continue
 		}
 		c.reaped(pid, exitStatus(status))
 	}
@@ -71,8 +91,7 @@ func (c *children) reap() {
 // close stops waiting.
 func (c *children) close() {
 	signal.Stop(c.signals)
-	close(c.over)
-	c.done.Wait()
+	c.loop.halt()
 }
 
 func exitStatus(s unix.WaitStatus) generation.ExitStatus {

@@ -43,7 +43,7 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Own:
 		s.own(e.Gen)
 	case generation.StartTimer:
-		s.startTimer(e)
+		s.startTimer(e.Timer, e.After)
 	case generation.ExtendTimer:
 		s.extendTimer(e)
 	case generation.CancelTimer:
@@ -53,8 +53,10 @@ func (s *Supervisor) do(e generation.Effect) {
 		}
 	case generation.TellReady:
 		// With the status, so that whoever waits for the end of a reload finds it.
+		s.ready, s.reloading = true, false
 		s.above.send(notify.Ready(), notify.Status(s.text))
 	case generation.TellReloading:
+		s.reloading = true
 		s.above.send(notify.Reloading())
 	case generation.TellStopping:
 		s.above.send(notify.Stopping())
@@ -73,16 +75,16 @@ func (s *Supervisor) do(e generation.Effect) {
 	}
 }
 
-func (s *Supervisor) startTimer(e generation.StartTimer) {
+func (s *Supervisor) startTimer(id uint64, after time.Duration) {
 	fire := func() {
 		s.post(func() {
-			if _, ok := s.timers[e.Timer]; ok {
-				delete(s.timers, e.Timer)
-				s.feed(generation.TimerFired{Timer: e.Timer})
+			if _, ok := s.timers[id]; ok {
+				delete(s.timers, id)
+				s.feed(generation.TimerFired{Timer: id})
 			}
 		})
 	}
-	s.timers[e.Timer] = &timer{time.AfterFunc(e.After, fire), time.Now().Add(e.After)}
+	s.timers[id] = &timer{time.AfterFunc(after, fire), time.Now().Add(after)}
 }
 
 func (s *Supervisor) extendTimer(e generation.ExtendTimer) {
@@ -135,8 +137,8 @@ func (s *Supervisor) output(gen uint64) []string {
 	if p := s.processes[gen]; p != nil && p.out != nil {
 		return p.out.lines()
 	}
-	if s.last.gen == gen {
-		return s.last.lines
+	if s.last.Gen == gen {
+		return s.last.Lines
 	}
 	return nil
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// hear passes on what p says, one message at a time, until its socket is closed.
-func (s *Supervisor) hear(p *process) {
+// hear passes on what p says, one message at a time, until its socket is closed, or
+// ctx ends: then nothing is under way.
+func (s *Supervisor) hear(ctx context.Context, p *process) {
 	for {
-		n, err := p.receiver.Receive(context.Background())
+		n, err := p.receiver.Receive(ctx)
 		switch {
 		case errors.Is(err, notify.ErrRefused):
 			s.log.Debug("notification refused", "generation", p.number, "error", err)

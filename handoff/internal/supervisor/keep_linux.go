@@ -51,10 +51,10 @@ func (s *Supervisor) own(gen uint64) {
 	s.logOf(p.deliverer.Owned(ctx), gen, "the generation could not be told that no other holds anything")
 }
 
-// acknowledge listens to what p has taken, until it ends.
-func (s *Supervisor) acknowledge(p *process) {
+// acknowledge listens to what p has taken, until it ends, or ctx does.
+func (s *Supervisor) acknowledge(ctx context.Context, p *process) {
 	for {
-		id, err := p.deliverer.Next(context.Background())
+		id, err := p.deliverer.Next(ctx)
 		if err != nil {
 			return // it has gone, or is no peer of HANDOFF_SOCKET: what it was given waits
 		}

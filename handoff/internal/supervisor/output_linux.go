@@ -17,18 +17,21 @@ import (
 const (
 	tailLines = 10
 	tailBytes = 4096
+
+	haltTimeout = 2 * time.Second
 )
 
 // An output copies a generation's standard error on, and remembers its end.
 type output struct {
-	to      io.Writer
-	file    *os.File // the pipe's read end
-	raw     syscall.RawConn
-	drained chan struct{} // one for each interruption by flush
-	done    chan struct{}
+	to   io.Writer
+	file *os.File // the pipe's read end
+	raw  syscall.RawConn
 
-	mu   sync.Mutex
-	tail []byte
+	mu      sync.Mutex
+	tail    []byte
+	halting bool
+	drained chan struct{} // one for each interruption by flush
+	done    chan struct{} // closed when nothing is copied any more
 }
 
 // newOutput returns also the pipe's write end, which the caller closes once the
@@ -38,17 +41,36 @@ func newOutput(to io.Writer) (*output, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := r.SyscallConn()
+	o, err := openOutput(to, r, nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, r.Close(), w.Close())
 	}
-	o := &output{to: to, file: r, raw: raw, drained: make(chan struct{}), done: make(chan struct{})}
-	go o.run()
+	o.start()
 	return o, w, nil
 }
 
-func (o *output) run() {
-	defer close(o.done)
+// openOutput goes on with a pipe whose last bytes were tail, once it is started.
+func openOutput(to io.Writer, r *os.File, tail []byte) (*output, error) {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &output{to: to, file: r, raw: raw, tail: tail}, nil
+}
+
+func (o *output) start() {
+	drained, done := make(chan struct{}), make(chan struct{})
+	o.mu.Lock()
+	o.drained, o.done, o.halting = drained, done, false
+	o.file.SetReadDeadline(time.Time{})
+	o.mu.Unlock()
+	go func() {
+		defer close(done)
+		o.run(drained)
+	}()
+}
+
+func (o *output) run(drained chan<- struct{}) {
 	b := make([]byte, 16<<10)
 	for {
 		n, err := o.file.Read(b)
@@ -57,11 +79,44 @@ func (o *output) run() {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			o.file.SetReadDeadline(time.Time{})
 			o.drain(b)
-			o.drained <- struct{}{}
+			o.mu.Lock()
+			halting := o.halting
+			o.mu.Unlock()
+			if halting {
+				return
+			}
+			drained <- struct{}{}
 		case err != nil:
 			return
 		}
 	}
+}
+
+// halt stops the copying until start, and reports whether it has stopped: the
+// standard error of this process may be stuck.
+func (o *output) halt() bool {
+	o.mu.Lock()
+	o.halting = true
+	done := o.done
+	o.file.SetReadDeadline(time.Unix(1, 0))
+	o.mu.Unlock()
+	select {
+	case <-done:
+		return true
+	case <-time.After(haltTimeout):
+		return false
+	}
+}
+
+// resume goes on after halt, or as soon as what that waited for is over.
+func (o *output) resume() {
+	o.mu.Lock()
+	done := o.done
+	o.mu.Unlock()
+	go func() {
+		<-done
+		o.start()
+	}()
 }
 
 // drain reads what is there, without waiting for more.
@@ -96,15 +151,18 @@ func (o *output) write(b []byte) {
 // flush returns when what was written until now has been copied, or after a
 // second. Only one goroutine may call it, before close.
 func (o *output) flush() {
+	o.mu.Lock()
+	drained, done := o.drained, o.done
 	o.file.SetReadDeadline(time.Unix(1, 0))
+	o.mu.Unlock()
 	select {
-	case <-o.drained:
-	case <-o.done:
+	case <-drained:
+	case <-done:
 	case <-time.After(time.Second):
 		go func() {
 			select {
-			case <-o.drained:
-			case <-o.done:
+			case <-drained:
+			case <-done:
 			}
 		}()
 	}
@@ -123,6 +181,13 @@ func (o *output) lines() []string {
 		lines[i] = strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD")
 	}
 	return lines[max(0, len(lines)-tailLines):]
+}
+
+// last returns the last bytes.
+func (o *output) last() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(o.tail)
 }
 
 // close ends the copying. A process that still writes gets SIGPIPE.

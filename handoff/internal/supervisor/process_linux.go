@@ -32,14 +32,17 @@ type process struct {
 	receiver  *notify.Receiver
 	deliverer *parcel.Deliverer
 	out       *output
+	loops     []*loop     // that hear what it says
 	timer     *time.Timer // until it is ready: alive; then its watchdog
 
+	alive     time.Time     // when it has lived long enough to be ready; zero: it says so itself
 	watchdog  time.Duration // the longest silence; 0: any
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
 	says      says
 	committed bool // it is, or was, the service
 	ready     bool
+	reaped    *generation.ExitStatus // of main, until the machine is told
 	exited    bool
 	emptied   bool
 }
@@ -102,10 +105,12 @@ func (s *Supervisor) reaped(pid int, status generation.ExitStatus) {
 // to say: that may be that another process is the main one now.
 func (s *Supervisor) exited(p *process, status generation.ExitStatus) {
 	pid, addr := p.pid, p.receiver.Addr()
+	p.reaped = &status
 	go func() {
 		await(addr)
 		p.out.flush()
 		s.post(func() {
+			p.reaped = nil
 			if p.pid != pid || p.main == nil {
 				return
 			}
@@ -163,6 +168,7 @@ func (s *Supervisor) forget(p *process) {
 	p.stopTimer()
 	if p.receiver != nil {
 		s.logOf(p.receiver.Close(), p.number, "the notification socket could not be removed")
+		os.Remove(p.receiver.Addr()) // which a receiver that was carried over leaves in place
 	}
 	if p.deliverer != nil {
 		p.deliverer.Close()

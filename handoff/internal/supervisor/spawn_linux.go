@@ -156,19 +156,32 @@ func (s *Supervisor) group(p *process, cmd *exec.Cmd) error {
 func (s *Supervisor) started(p *process) {
 	p.main, p.pid, p.pgid = p.cmd.Process, p.cmd.Process.Pid, p.cmd.Process.Pid
 	p.cmd = nil
-	go s.hear(p)
-	go s.acknowledge(p)
+	s.listen(p)
 	s.feed(generation.Spawned{Gen: p.number})
 	switch s.o.Ready.mode {
 	case readyExec:
 		s.feed(generation.Ready{Gen: p.number})
 	case readyAlive:
-		p.timer = time.AfterFunc(s.o.Ready.after, func() {
-			s.post(func() {
-				if !p.exited {
-					s.feed(generation.Ready{Gen: p.number})
-				}
-			})
-		})
+		p.alive = time.Now().Add(s.o.Ready.after)
+		s.awaitAlive(p)
 	}
+}
+
+// listen hears p from now on.
+func (s *Supervisor) listen(p *process) {
+	p.loops = []*loop{
+		newLoop(func(ctx context.Context) { s.hear(ctx, p) }),
+		newLoop(func(ctx context.Context) { s.acknowledge(ctx, p) }),
+	}
+}
+
+// awaitAlive takes p for ready when it has lived long enough.
+func (s *Supervisor) awaitAlive(p *process) {
+	p.timer = time.AfterFunc(time.Until(p.alive), func() {
+		s.post(func() {
+			if !p.exited {
+				s.feed(generation.Ready{Gen: p.number})
+			}
+		})
+	})
 }

@@ -14,7 +14,7 @@ const envCgroup = "HANDOFFD_CGROUP"
 
 // ExecStep is to be called first in main: see activation.ExecStep. In a process
 // that is to become a generation it does not return but with an error.
-func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID) }
+func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID, unblockSignals) }
 
 // joinCgroup moves this process into the generation's cgroup. clone(2) could do it
 // at once, but not where RestrictNamespaces= of systemd.exec(5) filters clone3.

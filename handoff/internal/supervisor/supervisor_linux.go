@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
@@ -35,6 +36,9 @@ type Supervisor struct {
 	calls   chan func()   // to Run's goroutine
 	ended   chan struct{} // closed when it takes no more of them
 
+	reexecuting sync.Mutex // held while this program is being replaced
+	heir        *Heir      // what Run goes on with; nil: it starts
+
 	// All below is Run's alone.
 	machine   *generation.Machine
 	events    []generation.Event // not yet handled
@@ -53,7 +57,10 @@ type Supervisor struct {
 	children  *children
 	last      lastWords
 	verdict   Result        // the last one on a reload
-	since     time.Time     // of Run
+	since     time.Time     // of the service's start
+	reexecs   uint64        // how often this program was replaced since
+	ready     bool          // the manager was told so, once
+	reloading bool          // the manager was told so, and not yet that it is over
 	changed   chan struct{} // closed when Status would say something else
 	extending *time.Timer   // asks the manager for more time
 	excuses   [4]string     // those that the manager was told
@@ -69,8 +76,8 @@ type timer struct {
 
 // lastWords are the last lines of the generation that a verdict was about.
 type lastWords struct {
-	gen   uint64
-	lines []string
+	Gen   uint64   `json:"gen,omitempty"`
+	Lines []string `json:"lines,omitempty"`
 }
 
 // New takes over what the process inherited and the connection to its manager, and
@@ -79,13 +86,30 @@ type lastWords struct {
 // errors.Is finds ErrNoSockets, and the errors of activation.Inherit and
 // notify.Open.
 func New(o Options) (*Supervisor, error) {
+	s, err := newSupervisor(o)
+	if err == nil {
+		if err = s.open(); err != nil {
+			s.close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("supervisor: %w", err)
+	}
+	return s, nil
+}
+
+// newSupervisor returns one that has nothing yet.
+func newSupervisor(o Options) (*Supervisor, error) {
 	if len(o.Program) == 0 || o.Program[0] == "" {
-		return nil, errors.New("supervisor: no program")
+		return nil, errors.New("no program")
 	}
 	if o.StopSignal == 0 {
 		o.StopSignal = defaultStopSignal
 	}
-	s := &Supervisor{
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Supervisor{
 		o:         o,
 		log:       o.Log,
 		calls:     make(chan func()),
@@ -97,15 +121,7 @@ func New(o Options) (*Supervisor, error) {
 		callers:   make(map[uint64]chan Result),
 		changed:   make(chan struct{}),
 		since:     time.Now(),
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if err := s.open(); err != nil {
-		s.close()
-		return nil, fmt.Errorf("supervisor: %w", err)
-	}
-	return s, nil
+	}, nil
 }
 
 func (s *Supervisor) open() (err error) {
@@ -116,7 +132,7 @@ func (s *Supervisor) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.above = newAbove(manager, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+	s.tell(manager)
 	limit, known := manager.StoreLimit()
 	if s.store.limit = s.o.Store; s.store.limit <= 0 {
 		s.store.limit = DefaultStore
@@ -132,8 +148,18 @@ func (s *Supervisor) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.environ = without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
+	s.environ = programEnviron()
 	return nil
+}
+
+// tell has what is for the manager go to n.
+func (s *Supervisor) tell(n *notify.Notifier) {
+	s.above = newAbove(n, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+}
+
+// programEnviron returns what generations get of this process's variables.
+func programEnviron() []string {
+	return without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
 }
 
 // runtimeDir makes the folder for notification sockets. Programs under another
@@ -187,7 +213,11 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 		<-s.above.probed
 		s.post(s.keepAll)
 	}()
-	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
+	if s.heir != nil {
+		s.goOn(s.heir.st)
+	} else {
+		s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
+	}
 	for s.exit == nil {
 		(<-s.calls)()
 	}
@@ -198,11 +228,16 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 
 // begin sees to it that children can be made, kept apart, and waited for.
 func (s *Supervisor) begin() (err error) {
-	if s.cgroups, err = openCgroups(); err != nil {
+	if s.heir != nil {
+		// As it was found before.
+	} else if s.cgroups, err = openCgroups(); err != nil {
 		s.note = "no cgroups, process groups instead"
 		s.log.Warn("generations get process groups instead of cgroups: descendants that leave the group are not ended with it", "reason", err)
-	} else if s.watch, err = watchCgroups(func(wd int) { s.post(func() { s.cgroupChanged(wd) }) }); err != nil {
-		return err
+	}
+	if s.cgroups != nil {
+		if s.watch, err = watchCgroups(func(wd int) { s.post(func() { s.cgroupChanged(wd) }) }); err != nil {
+			return err
+		}
 	}
 	if s.hangups, err = watchHangups(func(id int32) { s.post(func() { s.hungUp(id) }) }); err != nil {
 		return err

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/control"
+)
+
+// status returns how the service is.
+func (d *daemon) status() control.Status {
+	d.t.Helper()
+	out, code := verb(d.t, "status", "--json", "--control", d.control)
+	var s control.Status
+	if code != 0 {
+		d.t.Fatalf("status exits with %d: %s", code, out)
+	}
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		d.t.Fatal(err)
+	}
+	return s
+}
+
+// openDescriptors returns how many a process has.
+func openDescriptors(t *testing.T, pid int) int {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// ordinary reports whether a process was started as systemd does it, with no signal
+// blocked or ignored. A Go program has one thread that blocks most, and whatever
+// others inherited.
+func ordinary(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("%d threads, %v", len(threads), err)
+	}
+	return slices.ContainsFunc(threads, func(path string) bool {
+		text, _ := os.ReadFile(path) // of one that has ended there is none
+		return strings.Contains(string(text), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")
+	})
+}
+
+// TestReexec: handoffd replaces itself over and over, and nobody notices.
+func TestReexec(t *testing.T) {
+	const times = 10
+	d := standalone(t)
+	pid := d.status().Generations[0].PID
+	if !ordinary(t, pid) {
+		t.Error("the generation blocks or ignores signals")
+	}
+	ours, theirs := 0, openDescriptors(t, pid)
+	for i := range times {
+		if out, code := verb(t, "reexec", "--control", d.control); code != 0 {
+			t.Fatalf("reexec exits with %d: %s", code, out)
+		}
+		s := d.status()
+		if s.Reexecs != uint64(i+1) || s.PID != d.cmd.Process.Pid || len(s.Generations) != 1 || s.Generations[0].PID != pid {
+			t.Fatalf("after %d times the status is %+v", i+1, s)
+		}
+		if got, want := d.get(), "generation 1, hello"; got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+		if i == 0 {
+			ours = openDescriptors(t, d.cmd.Process.Pid)
+		}
+	}
+	waitFor(t, fmt.Sprintf("%d descriptors", ours), func() bool { return openDescriptors(t, d.cmd.Process.Pid) <= ours })
+	if n := openDescriptors(t, pid); n > theirs {
+		t.Errorf("the generation has %d descriptors, had %d", n, theirs)
+	}
+	if out, code := verb(t, "reload", "--control", d.control); code != 0 || out != "generation 2: done\n" {
+		t.Errorf("reload exits with %d: %s", code, out)
+	}
+	waitFor(t, "the end of generation 1", d.alone)
+	pid = d.status().Generations[0].PID
+	if n := openDescriptors(t, pid); n > theirs {
+		t.Errorf("generation 2 has %d descriptors, and 1 had %d", n, theirs)
+	}
+	if !ordinary(t, pid) {
+		t.Error("generation 2 blocks or ignores signals")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "another generation", func() bool { s := d.status(); return len(s.Generations) == 1 && s.Generations[0].Number == 3 })
+	for i, sig := range []syscall.Signal{signalReload, syscall.SIGHUP} {
+		if err := d.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "a reload by signal", func() bool { return d.get() == fmt.Sprintf("generation %d, hello", 4+i) && d.alone() })
+	}
+	if err := d.cmd.Process.Signal(signalReexec); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a reexec by signal", func() bool { return d.status().Reexecs == times+1 })
+	if err := d.stop(signalStop); err != nil {
+		t.Errorf("handoffd ends with %v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(d.control), "*"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("%q are left, %v; want env and http", left, err)
+	}
+}

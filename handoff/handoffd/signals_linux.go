@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The signals to which run listens. The first three wait when they are sent while
+// handoffd replaces itself: see supervisor.BlockSignals. For the others the Go
+// runtime has no such place.
+const (
+	signalStop   = syscall.SIGUSR1
+	signalReexec = syscall.SIGUSR2
+	signalReload = syscall.Signal(35) // SIGRTMIN+1, as the C library and systemd count
+)
+
+// An ear listens to signals.
+type ear struct {
+	signals chan os.Signal
+}
+
+// newEar listens from now on, and passes nothing on before hear.
+func newEar() *ear {
+	e := &ear{signals: make(chan os.Signal, 64)}
+	e.listen()
+	return e
+}
+
+func (e *ear) listen() {
+	signal.Notify(e.signals, signalStop, signalReexec, signalReload, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+}
+
+// hear has passOn called for each signal, one after the other, until close.
+func (e *ear) hear(passOn func(os.Signal)) {
+	go func() {
+		for sig := range e.signals {
+			if done, ok := sig.(mark); ok {
+				close(done)
+				continue
+			}
+			passOn(sig)
+		}
+	}()
+}
+
+// A mark is what takes a signal's place to tell when those before are dealt with.
+type mark chan struct{}
+
+func (mark) Signal()        {}
+func (mark) String() string { return "mark" }
+
+// deafen leaves signals to the program that is about to take the place of this
+// one, and returns when those before have been passed on. SIGHUP and SIGINT are
+// lost from now on, or they would end the new program before it listens. SIGTERM
+// does end it: who is not able to stop is better dead.
+func (e *ear) deafen() (listen func()) {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
+	signal.Stop(e.signals)
+	before := make(mark)
+	e.signals <- before
+	<-before
+	return e.listen
+}
+
+func (e *ear) close() {
+	signal.Stop(e.signals)
+	close(e.signals)
+}

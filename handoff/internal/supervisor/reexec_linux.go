@@ -1,0 +1,250 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+)
+
+// ErrReexecuting: this program is being replaced already.
+var ErrReexecuting = errors.New("handoffd is being replaced already")
+
+// An Image is the program that takes the place of this one, in the same process.
+type Image struct {
+	Path string
+	Args []string
+	// Keep returns what it gets besides: see Heir. It is called twice: before the
+	// new program is tried, and, when nothing happens any more, before it is executed.
+	// pending are the numbers of the calls that have no answer yet.
+	Keep func(pending []uint64) (Kept, error)
+	// Deafen lets signals wait for the new program, and returns once those before
+	// have been passed on to the supervisor; listen takes that back.
+	Deafen func() (listen func())
+}
+
+// Kept is what a program leaves to the next one besides the supervisor's state. The
+// supervisor closes the files, and calls Release, if it is not nil, when this
+// program goes on.
+type Kept struct {
+	Data    []byte
+	Files   []*os.File
+	Release func()
+}
+
+const (
+	busyTimeout  = 30 * time.Second // for a start that is under way
+	flushTimeout = 5 * time.Second  // for the manager to read what it is told
+)
+
+// Reexec replaces this program in place: generations, what they have stored, timers
+// and calls go on. It returns only if that failed, or ctx ended, and then all is as
+// before. The new program is first tried as a child: one that cannot go on with the
+// state of this one is a *TrialError. ErrEnded says that the service stops, and
+// ErrReexecuting that this is under way already.
+func (s *Supervisor) Reexec(ctx context.Context, i Image) error {
+	if !s.reexecuting.TryLock() {
+		return ErrReexecuting
+	}
+	defer s.reexecuting.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
+	defer cancel()
+	err := s.whenIdle(ctx, func() error { return s.try(ctx, i) })
+	if err == nil {
+		err = s.whenIdle(ctx, func() error { return s.replace(i) })
+	}
+	return fmt.Errorf("reexec: %w", err)
+}
+
+// A busyError says what must be over before the state can be passed on.
+type busyError struct {
+	reason  string
+	changed <-chan struct{} // closed when it may be
+}
+
+func (e *busyError) Error() string { return e.reason }
+
+// whenIdle calls f again until it does not return a busyError.
+func (s *Supervisor) whenIdle(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		busy, ok := errors.AsType[*busyError](err)
+		if !ok {
+			return err
+		}
+		select {
+		case <-busy.changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", busy, context.Cause(ctx))
+		}
+	}
+}
+
+// call has f called by Run's goroutine, and waits for it.
+func (s *Supervisor) call(f func() error) error {
+	done := make(chan error, 1)
+	if !s.post(func() { done <- f() }) {
+		return ErrEnded
+	}
+	return <-done
+}
+
+// replace executes the new program. From the moment on in which the state is taken
+// nothing must be under way that is not in it.
+func (s *Supervisor) replace(i Image) error {
+	listen := i.Deafen()
+	defer listen()
+	s.children.loop.halt()
+	defer s.children.loop.resume()
+	var halted []*process
+	err := s.call(func() error {
+		for _, p := range s.processes {
+			if p.loops != nil {
+				halted = append(halted, p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	stuck := false
+	for _, p := range halted {
+		defer p.resume()
+		stuck = !p.halt() || stuck
+	}
+	if stuck {
+		return errors.New("what generations write to standard error is not taken")
+	}
+	return s.call(func() error {
+		for _, p := range s.processes {
+			if !slices.Contains(halted, p) {
+				return &busyError{fmt.Sprintf("generation %d has just been started", p.number), s.changed}
+			}
+		}
+		return s.execute(i)
+	})
+}
+
+// halt stops listening to what p says, for resume. It reports whether nothing is
+// under way.
+func (p *process) halt() bool {
+	for _, l := range p.loops {
+		l.halt()
+	}
+	return p.out.halt()
+}
+
+func (p *process) resume() {
+	for _, l := range p.loops {
+		l.resume()
+	}
+	p.out.resume()
+}
+
+// execute returns only if it fails.
+func (s *Supervisor) execute(i Image) error {
+	if err := s.above.flush(flushTimeout); err != nil {
+		return err
+	}
+	st, files, err := s.capture()
+	defer func() { closeAll(files) }()
+	if err != nil {
+		return err
+	}
+	kept, err := i.Keep(st.Callers)
+	defer kept.release()
+	files = st.keep(kept, files)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		withFD(f, func(fd uintptr) { st.Descriptors = append(st.Descriptors, int(fd)) })
+	}
+	memory, err := st.seal()
+	if err != nil {
+		return err
+	}
+	files = append(files, memory)
+	env := append(os.Environ(), s.above.n.Environ()...)
+	withFD(memory, func(fd uintptr) { env = append(env, envState+"="+strconv.Itoa(int(fd))) })
+	s.log.Info("replacing this program", "program", i.Path)
+	return replaceProgram(i.Path, i.Args, env, files)
+}
+
+func (k Kept) release() {
+	if k.Release != nil {
+		k.Release()
+	}
+}
+
+// replaceProgram is execve(2) with files left open. It returns only if it fails,
+// and then all is as before.
+func replaceProgram(path string, args, env []string, files []*os.File) error {
+	syscall.ForkLock.Lock() // no child gets them
+	defer syscall.ForkLock.Unlock()
+	closeOnExec := func(flag int) (err error) {
+		for _, f := range files {
+			withFD(f, func(fd uintptr) {
+				if _, e := unix.FcntlInt(fd, unix.F_SETFD, flag); e != nil {
+					err = os.NewSyscallError("fcntl", e)
+				}
+			})
+		}
+		return err
+	}
+	defer closeOnExec(unix.FD_CLOEXEC)
+	if err := closeOnExec(0); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var mask unix.Sigset_t
+	all := everySignal()
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &mask); err != nil {
+		return os.NewSyscallError("rt_sigprocmask", err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &mask, nil)
+	// Package syscall gives the new program the limit that this one was started
+	// with, and does not take that back.
+	var limit unix.Rlimit
+	if unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit) == nil {
+		defer setOpenFiles(limit)
+	}
+	return fmt.Errorf("execute %s: %w", path, syscall.Exec(path, args, env))
+}
+
+// setOpenFiles sets the limit without the knowledge of package syscall, which
+// would from then on pass it on to generations.
+func setOpenFiles(limit unix.Rlimit) {
+	unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+}
+
+// unfit says why this program cannot be replaced now.
+func (s *Supervisor) unfit() error {
+	switch s.machine.Situation() {
+	case generation.ServiceNew:
+		return errors.New("the service has not started")
+	case generation.ServiceStopping, generation.ServiceStopped:
+		return ErrEnded
+	}
+	if !s.above.known() {
+		return &busyError{"the manager does not say whether it keeps descriptors", s.above.probed}
+	}
+	for _, p := range s.processes {
+		if p.main == nil && !p.exited {
+			return &busyError{fmt.Sprintf("generation %d is being started", p.number), s.changed}
+		}
+	}
+	return nil
+}

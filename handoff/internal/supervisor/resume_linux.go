@@ -1,0 +1,263 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/notify"
+)
+
+// A Heir is a program that takes the place of another one, or is tried for it: see
+// Reexec.
+type Heir struct {
+	st    *state
+	files []*os.File // in the order of the references
+	trial *os.File   // nil: it is in earnest
+
+	// Data and Files are what Image.Keep returned. Who closes the files is the
+	// caller of Inherit.
+	Data  []byte
+	Files []*os.File
+}
+
+// Inherit returns what the program before has left for this one to go on with, and
+// unsets the variables that tell of it; nil where there was none, and this is a
+// start. The error is ErrState for what this program does not understand.
+func Inherit() (*Heir, error) {
+	text, ok := os.LookupEnv(envState)
+	if !ok {
+		return nil, nil
+	}
+	trial, onTrial := os.LookupEnv(envTrial)
+	os.Unsetenv(envState)
+	os.Unsetenv(envTrial)
+	h := &Heir{}
+	err := h.read(text)
+	if err == nil && onTrial {
+		h.trial, err = trialFrom(trial)
+	}
+	if err == nil {
+		err = h.own()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("supervisor: %w", err)
+	}
+	return h, nil
+}
+
+// read reads the state.
+func (h *Heir) read(text string) error {
+	fd, err := strconv.Atoi(text)
+	if err != nil || fd < 3 {
+		return fmt.Errorf("%s=%q: %w: want a descriptor", envState, text, ErrState)
+	}
+	unix.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), envState)
+	defer f.Close()
+	h.st, err = unseal(f)
+	return err
+}
+
+// own takes over the descriptors.
+func (h *Heir) own() error {
+	writer := os.Getpid()
+	if h.OnTrial() {
+		writer = os.Getppid()
+	}
+	if h.st.PID != writer {
+		return fmt.Errorf("%w: it is of process %d, and not for this one", ErrState, h.st.PID)
+	}
+	for _, fd := range h.st.Descriptors {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return fmt.Errorf("%w: descriptor %d: %w", ErrState, fd, err)
+		}
+		h.files = append(h.files, os.NewFile(uintptr(fd), "descriptor "+strconv.Itoa(fd)))
+	}
+	h.Data = h.st.Data
+	for _, r := range h.st.Files {
+		h.Files = append(h.Files, h.file(r))
+	}
+	return nil
+}
+
+func (h *Heir) file(r ref) *os.File { return h.files[r-1] }
+
+// Restore returns the supervisor that goes on where the one before stood. Run must
+// follow, unless this program is only tried. The service's manager, the options
+// and the rest of the environment are as they were there.
+func (h *Heir) Restore(o Options) (*Supervisor, error) {
+	s, err := newSupervisor(o)
+	if err == nil {
+		err = s.restore(h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("supervisor: %w", err)
+	}
+	return s, nil
+}
+
+// restore does nothing that anybody else would notice.
+func (s *Supervisor) restore(h *Heir) (err error) {
+	st := h.st
+	s.heir = h
+	if s.machine, err = generation.Restore(s.o.Limits, st.Machine); err != nil {
+		return err
+	}
+	manager, err := notify.Open()
+	if err != nil {
+		return err
+	}
+	s.tell(manager)
+	s.above.keeps = st.Keeps
+	close(s.above.probed)
+	if s.o.Watchdog == 0 {
+		s.o.Watchdog = manager.WatchdogTimeout()
+	}
+	s.environ = programEnviron()
+	s.caller, s.since, s.reexecs, s.runtime = st.Caller, st.Since, st.Reexecs+1, st.Runtime
+	s.text, s.note, s.last, s.verdict = st.Text, st.Note, st.Last, st.Verdict
+	s.ready, s.reloading, s.excuses = st.Ready, st.Reload, st.Excuses
+	for _, caller := range st.Callers {
+		s.callers[caller] = make(chan Result, 1)
+	}
+	if s.memory, err = recall(h.file(st.Memory)); err != nil {
+		return err
+	}
+	s.memory.kept = st.Kept
+	for _, f := range st.Sockets {
+		s.sockets = append(s.sockets, activation.NamedFile{Name: f.Name, File: h.file(f.File)})
+	}
+	s.store.limit, s.store.target = st.Limit, st.Target
+	for gen, names := range st.Drops {
+		s.store.drops[gen] = names
+	}
+	for _, e := range st.Entries {
+		s.store.entries = append(s.store.entries, restoreEntry(h, e))
+	}
+	if st.Cgroups != "" {
+		s.cgroups = &cgroups{base: st.Cgroups}
+	}
+	for i := range st.Processes {
+		p, err := s.restoreProcess(h, &st.Processes[i])
+		if err != nil {
+			return fmt.Errorf("generation %d: %w", st.Processes[i].Number, err)
+		}
+		s.processes[p.number] = p
+	}
+	return s.matches()
+}
+
+// matches sees to it that the machine and the rest speak of the same generations.
+func (s *Supervisor) matches() error {
+	for _, g := range s.machine.Generations() {
+		if s.processes[g.Number] == nil {
+			return fmt.Errorf("%w: generation %d has no process", ErrState, g.Number)
+		}
+	}
+	if n := len(s.machine.Generations()); n != len(s.processes) {
+		return fmt.Errorf("%w: %d generations have %d processes", ErrState, n, len(s.processes))
+	}
+	return nil
+}
+
+func restoreEntry(h *Heir, st entryState) *entry {
+	e := &entry{name: st.Name, file: h.file(st.File), above: st.Above, owner: st.Owner, polled: st.Polled, shared: st.Shared, holders: st.Holders}
+	if e.holders == nil {
+		e.holders = make(map[uint64]uint64)
+	}
+	return e
+}
+
+func (s *Supervisor) restoreProcess(h *Heir, st *processState) (*process, error) {
+	p := &process{
+		number: st.Number, program: st.Program, began: st.Began, pid: st.PID, pgid: st.PGID, watch: -1,
+		watchdog: st.Watchdog, text: st.Text, says: st.Says, committed: st.Committed, ready: st.Ready,
+		reaped: st.Reaped, exited: st.Exited, emptied: st.Emptied,
+	}
+	if st.Cgroup != "" {
+		if filepath.Dir(st.Cgroup) != s.cgroups.base {
+			return nil, fmt.Errorf("%w: cgroup %s is not in %s", ErrState, st.Cgroup, s.cgroups.base)
+		}
+		p.cgroup = &cgroup{dir: st.Cgroup}
+	}
+	var err error
+	receiver, deliverer := h.file(st.Receiver), h.file(st.Deliverer)
+	if p.receiver, err = notify.FileReceiver(receiver); err != nil {
+		return nil, err
+	}
+	if p.deliverer, err = parcel.ResumeDeliverer(deliverer, st.LastDelivery); err != nil {
+		return nil, err
+	}
+	if p.out, err = openOutput(os.Stderr, h.file(st.Output), slices.Clone(st.Tail)); err != nil {
+		return nil, err
+	}
+	// The process is there as long as it was not waited for: nobody has its number.
+	if st.Main {
+		if p.main, err = os.FindProcess(st.PID); err != nil {
+			return nil, err
+		}
+	}
+	return p, errors.Join(receiver.Close(), deliverer.Close()) // there are duplicates
+}
+
+// goOn does what Run does in place of the start.
+func (s *Supervisor) goOn(st *state) {
+	s.log.Info("this program has taken over", "times", s.reexecs)
+	for i := range st.Processes {
+		s.goOnWith(s.processes[st.Processes[i].Number], &st.Processes[i])
+	}
+	for _, t := range st.Timers {
+		s.startTimer(t.Timer, t.Left)
+	}
+	s.reassure()
+	for _, p := range s.processes {
+		if p.reaped != nil {
+			s.exited(p, *p.reaped)
+		}
+		s.checkEmptied(p)
+	}
+	s.passOn()
+	s.route()
+	s.extend()
+	s.change()
+}
+
+func (s *Supervisor) goOnWith(p *process, st *processState) {
+	if p.cgroup != nil && !p.emptied {
+		var err error
+		p.watch, err = s.watch.add(p.cgroup)
+		s.logOf(err, p.number, "the end of its processes is not noticed")
+	}
+	p.out.start()
+	s.listen(p)
+	if st.Alive > 0 {
+		p.alive = time.Now().Add(st.Alive)
+		s.awaitAlive(p)
+	}
+	if st.Guarded {
+		s.guard(p) // what it may not say while nobody hears it is not held against it
+	}
+}
+
+// reassure tells the manager how the service stands. A SIGHUP that came while no
+// program was there to hear it is lost, and the manager would wait for ever
+// for what must follow it.
+func (s *Supervisor) reassure() {
+	if !s.ready {
+		return
+	}
+	s.above.send(notify.Reloading())
+	if !s.reloading {
+		s.above.send(notify.Ready(), notify.Status(s.text))
+	}
+}

@@ -1,0 +1,208 @@
+package supervisor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+)
+
+// stateVersion is raised by every change that another program would misunderstand,
+// new fields included.
+const stateVersion = 1
+
+// maxState bounds a state, in bytes. It takes some hundred for each generation,
+// entry and caller, which are all bounded.
+const maxState = 8 << 20
+
+// ErrState is a state that this program cannot go on with.
+var ErrState = errors.New("state of another version, or none at all")
+
+// A state is what one program leaves for the next one in the same process.
+// Descriptors are in one list, and elsewhere they are refs to it.
+type state struct {
+	Version     int   `json:"version"`
+	PID         int   `json:"pid"` // of the process, by which a state that strayed is known
+	Descriptors []int `json:"descriptors"`
+
+	Machine   json.RawMessage `json:"machine"`
+	Timers    []timerState    `json:"timers,omitempty"`
+	Processes []processState  `json:"processes,omitempty"`
+	Callers   []uint64        `json:"callers,omitempty"` // who wait for an answer
+	Caller    uint64          `json:"caller,omitempty"`  // the last number given to one
+
+	Sockets []namedRef          `json:"sockets,omitempty"`
+	Entries []entryState        `json:"entries,omitempty"`
+	Limit   int                 `json:"limit"`
+	Target  uint64              `json:"target,omitempty"`
+	Drops   map[uint64][]string `json:"drops,omitempty"`
+	Memory  ref                 `json:"memory"`
+	Keeps   bool                `json:"keeps,omitempty"`   // the manager has a store
+	Kept    bool                `json:"kept,omitempty"`    // and has the memory
+	Ready   bool                `json:"ready,omitempty"`   // the manager was told so, once
+	Reload  bool                `json:"reload,omitempty"`  // and that a reload is under way
+	Cgroups string              `json:"cgroups,omitempty"` // the base; "": there are none
+	Runtime string              `json:"runtime"`
+	Since   time.Time           `json:"since"`
+	Reexecs uint64              `json:"reexecs,omitempty"`
+	Text    string              `json:"text,omitempty"`
+	Note    string              `json:"note,omitempty"`
+	Last    lastWords           `json:"last"`
+	Verdict Result              `json:"verdict"`
+	Excuses [4]string           `json:"excuses"`
+
+	// What the program around the supervisor keeps: see Image.
+	Data  []byte `json:"data,omitempty"`
+	Files []ref  `json:"files,omitempty"`
+}
+
+// A ref is a place in the list of descriptors, counted from 1; 0 is none.
+type ref int
+
+type (
+	timerState struct {
+		Timer uint64        `json:"timer"`
+		Left  time.Duration `json:"left"`
+	}
+
+	namedRef struct {
+		Name string `json:"name"`
+		File ref    `json:"file"`
+	}
+
+	entryState struct {
+		namedRef
+		Above   string            `json:"above,omitempty"`
+		Owner   uint64            `json:"owner,omitempty"`
+		Polled  bool              `json:"polled,omitempty"`
+		Shared  bool              `json:"shared,omitempty"`
+		Holders map[uint64]uint64 `json:"holders,omitempty"`
+	}
+
+	processState struct {
+		Number       uint64                 `json:"number"`
+		Program      string                 `json:"program"`
+		Began        time.Time              `json:"began"`
+		Main         bool                   `json:"main,omitempty"` // its main process runs, or was not waited for
+		PID          int                    `json:"pid"`
+		PGID         int                    `json:"pgid"`
+		Cgroup       string                 `json:"cgroup,omitempty"`
+		Receiver     ref                    `json:"receiver"`
+		Deliverer    ref                    `json:"deliverer"`
+		LastDelivery uint64                 `json:"last_delivery,omitempty"`
+		Output       ref                    `json:"output"`
+		Tail         []byte                 `json:"tail,omitempty"`
+		Alive        time.Duration          `json:"alive,omitempty"` // until it has lived long enough; 0: it says so itself, or has
+		Watchdog     time.Duration          `json:"watchdog,omitempty"`
+		Guarded      bool                   `json:"guarded,omitempty"` // its watchdog runs
+		Says         says                   `json:"says"`
+		Text         string                 `json:"text,omitempty"`
+		Committed    bool                   `json:"committed,omitempty"`
+		Ready        bool                   `json:"ready,omitempty"`
+		Reaped       *generation.ExitStatus `json:"reaped,omitempty"`
+		Exited       bool                   `json:"exited,omitempty"`
+		Emptied      bool                   `json:"emptied,omitempty"`
+	}
+)
+
+func (st *state) encode() ([]byte, error) {
+	st.Version = stateVersion
+	b, err := json.Marshal(st)
+	if err == nil && len(b) > maxState {
+		err = fmt.Errorf("%d bytes, and at most %d are read", len(b), maxState)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the state: %w", err)
+	}
+	return b, nil
+}
+
+// parseState reads what encode has written. An error is ErrState.
+func parseState(b []byte) (*state, error) {
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if head.Version != stateVersion {
+		return nil, fmt.Errorf("%w: version %d, and this program reads %d", ErrState, head.Version, stateVersion)
+	}
+	st := new(state)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode(st)
+	if err == nil {
+		err = st.check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return st, nil
+}
+
+// check says what encode would not have written.
+func (st *state) check() error {
+	for i, fd := range st.Descriptors {
+		if fd < 3 || slices.Contains(st.Descriptors[:i], fd) {
+			return fmt.Errorf("descriptor %d", fd)
+		}
+	}
+	if err := st.checkRefs(); err != nil {
+		return err
+	}
+	for i, t := range st.Timers {
+		if slices.ContainsFunc(st.Timers[:i], func(o timerState) bool { return o.Timer == t.Timer }) {
+			return fmt.Errorf("timer %d is there twice", t.Timer)
+		}
+	}
+	for i := range st.Processes {
+		p := &st.Processes[i]
+		switch {
+		case slices.ContainsFunc(st.Processes[:i], func(o processState) bool { return o.Number == p.Number }):
+			return fmt.Errorf("generation %d is there twice", p.Number)
+		case p.PID < 2 || p.PGID < 2 || p.Main == p.Exited:
+			return fmt.Errorf("generation %d with PID %d, group %d, main process %v, exited %v", p.Number, p.PID, p.PGID, p.Main, p.Exited)
+		case (p.Cgroup == "") != (st.Cgroups == ""):
+			return fmt.Errorf("generation %d with cgroup %q below %q", p.Number, p.Cgroup, st.Cgroups)
+		}
+	}
+	for _, c := range st.Callers {
+		if c == 0 || c > st.Caller {
+			return fmt.Errorf("caller %d of %d", c, st.Caller)
+		}
+	}
+	if st.PID < 1 || st.Limit < 1 || st.Runtime == "" {
+		return fmt.Errorf("PID %d, %d entries at most, sockets in %q", st.PID, st.Limit, st.Runtime)
+	}
+	return nil
+}
+
+// checkRefs sees to it that each descriptor has one use.
+func (st *state) checkRefs() error {
+	used := make([]bool, len(st.Descriptors))
+	refs := append([]ref{st.Memory}, st.Files...)
+	for _, s := range st.Sockets {
+		refs = append(refs, s.File)
+	}
+	for _, e := range st.Entries {
+		refs = append(refs, e.File)
+	}
+	for _, p := range st.Processes {
+		refs = append(refs, p.Receiver, p.Deliverer, p.Output)
+	}
+	for _, r := range refs {
+		if r < 1 || int(r) > len(used) || used[r-1] {
+			return fmt.Errorf("a reference to descriptor %d of %d, or two", r, len(used))
+		}
+		used[r-1] = true
+	}
+	if i := slices.Index(used, false); i >= 0 {
+		return fmt.Errorf("descriptor %d is for nothing", i+1)
+	}
+	return nil
+}
