@@ -18,12 +18,14 @@ const (
 	whyAlive = "A program that sends no WATCHDOG=1 for so long is killed, and started anew."
 
 	whyReload   = "Returns when the new generation serves, or was undone: so \"systemctl reload\"\nsays which. It takes as long as it takes; handoffd has the time limits."
-	whySignal   = "\"systemctl reload\" sends SIGHUP, and returns when handoffd says READY=1. Never\ntogether with ExecReload=: systemd would reload twice."
+	whySignal   = "\"systemctl reload\" sends ReloadSignal=, and returns when handoffd says READY=1.\nNever together with ExecReload=: systemd would reload twice."
+	whyReal     = "In place of SIGHUP, which may be lost while handoffd replaces itself."
 	whySpeaks   = "Only handoffd speaks for the service; it hears the generations itself."
 	whyBoth     = "What generations leave for the next one, and one entry of handoffd's own."
 	whyRuntime  = "The control socket and the generations' notification sockets."
 	whyDelegate = "Each generation gets a cgroup of its own."
-	whyMixed    = "handoffd is sent SIGTERM and ends the generations; what is left is killed."
+	whyMixed    = "Only handoffd is told to stop, and ends the generations; what is left is killed."
+	whyStop     = "In place of SIGTERM, which would not let them drain if it came while handoffd\nreplaces itself (handoffd reexec)."
 	whyWatched  = "Of handoffd and, each on its own, of the generations: one that falls silent is\nreplaced."
 )
 
@@ -157,6 +159,7 @@ func (d Description) sockets(b *builder) {
 func (d Description) handed(b *builder) {
 	if d.Kind == KindHandoffdSignal {
 		b.add(whySignal, "Type", "notify-reload")
+		b.add(whyReal, "ReloadSignal", "SIGRTMIN+1")
 	} else {
 		b.add("", "Type", "notify")
 	}
@@ -183,6 +186,7 @@ func (d Description) handed(b *builder) {
 	b.add(whyRuntime, "RuntimeDirectory", d.runtimeDirectory())
 	b.add(whyDelegate, "Delegate", "yes")
 	b.add(whyMixed, "KillMode", "mixed")
+	b.add(whyStop, "KillSignal", "SIGUSR1")
 	b.add("Longer than a generation may take until it is ready (--ready-timeout, "+seconds(d.ReadyTimeout)+" s), and\nthe old one to drain: handoffd has the time limits.", "TimeoutStartSec", seconds(d.startTimeout()))
 	b.add("Longer than the drain timeout (--drain-timeout, "+seconds(d.DrainTimeout)+" s), which must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
 	switch {
