@@ -29,6 +29,7 @@ var described = map[string]Description{
 	},
 	"holdfast-user":      {Kind: KindStore, User: true, Sockets: []Socket{{"http", "tcp", "127.0.0.1:8080"}}, Command: []string{"/usr/local/bin/holdfast-http"}, Watchdog: watched},
 	"holdfast-container": {Kind: KindContainer, Sockets: []Socket{{"http", "tcp", ":8080"}}, Command: []string{"localhost/holdfast-http"}},
+	"holdfast-scgi":      {Kind: KindHandoffd, Sockets: []Socket{{"scgi", "tcp", "127.0.0.1:4000"}}, Command: []string{"/usr/local/bin/holdfast-scgi"}, Watchdog: watched},
 	"holdfast-chat":      {Kind: KindStore, Sockets: []Socket{{"chat", "tcp", ":8081"}}, Command: []string{"/usr/local/bin/holdfast-chat"}, Watchdog: watched},
 	// Its program drains for 30 s; the pair leaves it a bit more.
 	"holdfast-echo":            {Kind: KindStore, DrainTimeout: 40 * time.Second, Store: 64, Sockets: []Socket{{"echo", "tcp", ":7007"}}, Command: []string{"/usr/local/bin/holdfast-echo"}, Watchdog: watched},

@@ -10,6 +10,12 @@ import (
 
 const handoffd = "/usr/local/bin/handoffd"
 
+// InstallHandoffd puts handoffd into m, for units that run it.
+func InstallHandoffd(t testing.TB, m *systemdtest.Machine) {
+	t.Helper()
+	m.InstallFile(handoffd, systemdtest.Build(t, "github.com/holdfast-go/holdfast/handoff/handoffd"), 0o755)
+}
+
 // A Way is one in which the program of a service is replaced under its clients.
 type Way struct {
 	Name string        // of the verb of systemctl: "restart" or "reload"
@@ -26,13 +32,13 @@ type Way struct {
 // and neither runs after it.
 func EachWay(t *testing.T, m *systemdtest.Machine, name string, f func(t *testing.T, w Way)) {
 	service := name + ".service"
-	m.InstallFile(handoffd, systemdtest.Build(t, "github.com/holdfast-go/holdfast/handoff/handoffd"), 0o755)
+	InstallHandoffd(t, m)
 	for _, w := range []struct {
 		name, dropIn string
 		pid          func(testing.TB, *systemdtest.Machine, string) string
 	}{
 		{"restart", "", mainPID},
-		{"reload", underHandoffd(name), serving},
+		{"reload", underHandoffd(name), Serving},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			m.InstallUnit(service+".d/way.conf", w.dropIn)
@@ -82,8 +88,9 @@ func mainPID(_ testing.TB, m *systemdtest.Machine, service string) string {
 	return m.Property(service, "MainPID")
 }
 
-// serving asks handoffd which generation serves.
-func serving(t testing.TB, m *systemdtest.Machine, service string) string {
+// Serving asks handoffd which generation of a service serves, and returns its PID,
+// "0" if none does.
+func Serving(t testing.TB, m *systemdtest.Machine, service string) string {
 	t.Helper()
 	out := m.Output(handoffd, "status", "--json", "--control", "/run/"+m.Property(service, "RuntimeDirectory")+"/control")
 	var status struct {

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/examples/internal/exampletest"
+)
+
+// eachWay runs f for both ways that the program has.
+func eachWay(t *testing.T, workers int, f func(t *testing.T, ctx context.Context, s *server)) {
+	for _, mode := range []string{dispatch, share} {
+		t.Run(mode, func(t *testing.T) {
+			f(t, exampletest.Deadline(t), startServer(t, mode, workers))
+		})
+	}
+}
+
+// clients has n clients ask for path, over and over, until stop is called, which
+// returns the PIDs that have answered, and the errors.
+func clients(ctx context.Context, s *server, n int, path string, answered *atomic.Int64) (stop func() (map[int]int, []error)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	pids, errs := map[int]int{}, []error(nil)
+	for range n {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				pid, err := s.get(context.WithoutCancel(ctx), path)
+				mu.Lock()
+				if pids[pid]++; err != nil {
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+				answered.Add(1)
+			}
+		})
+	}
+	return func() (map[int]int, []error) {
+		cancel()
+		all.Wait()
+		return pids, errs
+	}
+}
+
+// awaitMore waits for n more answers.
+func awaitMore(t *testing.T, ctx context.Context, answered *atomic.Int64, n int64) {
+	t.Helper()
+	want := answered.Load() + n
+	exampletest.WaitFor(t, ctx, "more answers", func() bool { return answered.Load() >= want })
+}
+
+func TestTheSameWorkerIsPreferred(t *testing.T) {
+	ctx := exampletest.Deadline(t)
+	s := startServer(t, dispatch, 4)
+	first, err := s.get(ctx, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := 0
+	for range 100 {
+		pid, err := s.get(ctx, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pid != first {
+			others++ // which was asked before it had said that it was idle
+		}
+	}
+	if others > 50 {
+		t.Errorf("%d of 100 requests, one after the other, were not for worker %d", others, first)
+	}
+}
+
+func TestReplaceUnderLoad(t *testing.T) {
+	const workers, replacements = 3, 4
+	eachWay(t, workers, func(t *testing.T, ctx context.Context, s *server) {
+		var answered atomic.Int64
+		stop := clients(ctx, s, 2*workers, "/sleep/5ms", &answered)
+		for range replacements {
+			awaitMore(t, ctx, &answered, 20)
+			s.replace()
+		}
+		awaitMore(t, ctx, &answered, 20)
+		pids, errs := stop()
+		for _, err := range errs {
+			t.Error(err)
+		}
+		if len(pids) <= replacements {
+			t.Errorf("%d workers have answered, want more than %d", len(pids), replacements)
+		}
+		s.stop()
+		for pid := range pids {
+			if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
+				t.Errorf("worker %d is left", pid)
+			}
+		}
+	})
+}
+
+// The worker that dies takes the request along that it was answering, and nothing
+// else, and there is soon another in its place.
+func TestCrashLosesOneRequest(t *testing.T) {
+	const workers, crashes = 3, 3
+	eachWay(t, workers, func(t *testing.T, ctx context.Context, s *server) {
+		var answered atomic.Int64
+		stop := clients(ctx, s, 2*workers, "/sleep/2ms", &answered)
+		for range crashes {
+			awaitMore(t, ctx, &answered, 20)
+			if _, err := s.get(ctx, "/crash"); err == nil {
+				t.Error("there is an answer to the request that ends the worker")
+			}
+		}
+		awaitMore(t, ctx, &answered, 200)
+		pids, errs := stop()
+		for _, err := range errs {
+			t.Error(err)
+		}
+		if len(pids) < workers {
+			t.Errorf("%d workers have answered, want at least %d", len(pids), workers)
+		}
+	})
+}
+
+// What has been accepted is answered before the dispatcher ends.
+func TestStopAnswersWhatWasAccepted(t *testing.T) {
+	const workers = 2
+	eachWay(t, workers, func(t *testing.T, ctx context.Context, s *server) {
+		var held []func() error
+		for range workers {
+			finish, err := s.hold(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, finish)
+		}
+		s.in.Close()
+		exampletest.WaitFor(t, ctx, "the end of the listener", func() bool {
+			conn, err := s.ask(ctx, "/", 0)
+			if err == nil {
+				conn.Close()
+			}
+			return errors.Is(err, syscall.ECONNREFUSED)
+		})
+		for _, finish := range held {
+			if err := finish(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Workers end with their dispatcher, whatever ends it.
+func TestWorkersEndWithTheirDispatcher(t *testing.T) {
+	eachWay(t, 2, func(t *testing.T, ctx context.Context, s *server) {
+		if _, err := s.get(ctx, "/"); err != nil {
+			t.Fatal(err)
+		}
+		s.stopped = true
+		if err := s.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// They have its standard output, too: it ends with the last of them.
+		if _, err := io.Copy(io.Discard, s.out); err != nil {
+			t.Fatal(err)
+		}
+		s.cmd.Wait() // killed
+	})
+}
