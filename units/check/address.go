@@ -1,0 +1,103 @@
+package check
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+// An address is one that a socket unit listens on.
+type address struct {
+	at   units.Option
+	kind string // "Stream", "Datagram" or "SequentialPacket"; for others what stands behind Listen
+
+	path    string         // of a Unix socket or FIFO; abstract ones begin with @
+	ip      netip.AddrPort // of an Internet socket
+	anyHost bool           // a port alone: any address, of IPv6 and mostly of IPv4 too
+	other   bool           // a vsock address, a message queue, and so on
+}
+
+// inet reports whether it is an Internet address.
+func (a address) inet() bool { return a.path == "" && !a.other }
+
+// listenOptions make up the list of what a socket unit listens on. An empty
+// assignment to any of them forgets them all.
+var listenOptions = []string{
+	"ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenSpecial", "ListenNetlink",
+	"ListenMessageQueue", "ListenUSBFunction",
+}
+
+// addresses returns what a socket unit listens on, and what in it is no address.
+func addresses(socket *Unit) (all []address, bad []units.Option) {
+	for _, o := range socket.list("Socket", listenOptions...) {
+		if a, ok := parseAddress(strings.TrimPrefix(o.Name, "Listen"), socket.expand(o.Value)); ok {
+			a.at = o
+			all = append(all, a)
+		} else {
+			bad = append(bad, o)
+		}
+	}
+	return all, bad
+}
+
+// parseAddress reads an address as systemd.socket(5) has it.
+func parseAddress(kind, s string) (address, bool) {
+	a := address{kind: kind}
+	switch kind {
+	case "Stream", "Datagram", "SequentialPacket":
+	case "FIFO":
+		a.path = filepath.Clean(s)
+		return a, filepath.IsAbs(s)
+	default:
+		a.other = true
+		return a, true
+	}
+	if strings.Contains(s, "%") { // a specifier that is not known here
+		a.other = true
+		return a, true
+	}
+	switch {
+	case strings.HasPrefix(s, "@"):
+		a.path = s
+		return a, len(s) > 1 && len(s) < 108
+	case strings.HasPrefix(s, "/"):
+		a.path = filepath.Clean(s)
+		return a, len(s) < 108
+	case strings.HasPrefix(s, "vsock"):
+		a.other = true
+		return a, strings.Contains(s, ":")
+	}
+	if port, err := strconv.ParseUint(s, 10, 16); err == nil && port > 0 {
+		a.anyHost, a.ip = true, netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port))
+		return a, true
+	}
+	var err error
+	a.ip, err = netip.ParseAddrPort(s)
+	return a, err == nil
+}
+
+// clashes reports whether both cannot be bound at once. both says that the one or
+// the other also takes IPv4 where it is bound to all of IPv6.
+func (a address) clashes(b address, both bool) bool {
+	switch {
+	case a.kind != b.kind || a.other || b.other:
+		return false
+	case a.path != "" || b.path != "":
+		return a.path == b.path
+	case a.ip.Port() != b.ip.Port():
+		return false
+	case a.ip.Addr() == b.ip.Addr():
+		return true
+	}
+	x, y := a.ip.Addr(), b.ip.Addr()
+	if x.Is6() == y.Is6() {
+		return x.IsUnspecified() || y.IsUnspecified()
+	}
+	return both && (x.Is6() && x.IsUnspecified() || y.Is6() && y.IsUnspecified())
+}
+
+// String is the address as the unit has it.
+func (a address) String() string { return a.at.Name + "=" + a.at.Value }

@@ -1,0 +1,174 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+// Newest is the newest systemd whose options are known here.
+const Newest = 262
+
+// Options says for which machine units are checked. The zero value works.
+type Options struct {
+	// Systemd is the version that the units are meant for, such as 252; 0 is Newest.
+	Systemd int
+
+	// SomaxConn is net.core.somaxconn there, which bounds every Backlog=; 0 is
+	// Linux's own default, 4096.
+	SomaxConn int
+}
+
+// Check returns what is wrong with the pairs, the gravest first.
+func Check(pairs []*Pair, o Options) []Finding {
+	if o.Systemd == 0 {
+		o.Systemd = Newest
+	}
+	if o.SomaxConn == 0 {
+		o.SomaxConn = 4096
+	}
+	var all []*Unit
+	for _, p := range pairs {
+		all = append(all, p.Sockets...)
+	}
+	var findings []Finding
+	for _, p := range pairs {
+		c := &checker{Pair: p, Options: o, neighbours: all, daemon: findDaemon(p.Service)}
+		for _, r := range rules() {
+			c.rule = r
+			r.check(c)
+		}
+		for _, f := range c.findings {
+			findings = append(findings, *f)
+		}
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return findings
+}
+
+// checker is what the rules look at, and where they report to.
+type checker struct {
+	*Pair
+	Options
+	neighbours []*Unit // the sockets of all pairs that are checked together
+	daemon     *daemon // handoffd, if the service runs it
+	rule       Rule
+	findings   []*Finding
+}
+
+// report adds a finding about the option at, of the unit u. The reason is a
+// sentence without its full stop, and so is the mend.
+func (c *checker) report(u *Unit, at units.Option, reason, mend string) *Finding {
+	f := &Finding{
+		Rule: c.rule.ID, Severity: c.rule.Severity, Unit: u.Name, File: at.File, Line: at.Line,
+		Reason: reason, Mend: mend, Man: c.rule.Man,
+	}
+	for _, n := range c.rule.Issues {
+		f.Issues = append(f.Issues, fmt.Sprintf("https://github.com/systemd/systemd/issues/%d", n))
+	}
+	c.findings = append(c.findings, f)
+	return f
+}
+
+// already reports whether one of these rules has found something in the pair.
+func (c *checker) already(rules ...string) bool {
+	return slices.ContainsFunc(c.findings, func(f *Finding) bool { return slices.Contains(rules, f.Rule) })
+}
+
+// set adds a line to the drop-in that mends the finding.
+func (f *Finding) set(section, name, value string) *Finding {
+	f.Fix = append(f.Fix, Assign{Unit: f.Unit, Section: section, Name: name, Value: value})
+	return f
+}
+
+// service is the pair's service, where systemd would load and start it; or nil.
+func (c *checker) service() *Unit {
+	if c.Service == nil || c.Service.Masked || c.Service.broken != nil {
+		return nil
+	}
+	return c.Service
+}
+
+// sockets are the socket units that systemd would load.
+func (c *checker) sockets() (all []*Unit) {
+	for _, s := range c.Sockets {
+		if !s.Masked && s.broken == nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// units are all units of the pair.
+func (c *checker) units() []*Unit {
+	if c.Service == nil {
+		return c.Sockets
+	}
+	return append(c.Sockets[:len(c.Sockets):len(c.Sockets)], c.Service)
+}
+
+// listening are the sockets that the service itself inherits: Accept=no.
+func (c *checker) listening() (all []*Unit) {
+	for _, s := range c.sockets() {
+		if !accepts(s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// accepts reports whether a socket unit accepts connections itself.
+func accepts(socket *Unit) bool {
+	_, yes := socket.yes("Socket", "Accept")
+	return yes
+}
+
+// serviceType is Type= as this systemd understands it.
+func (c *checker) serviceType(u *Unit) (string, units.Option) {
+	at, _ := u.last("Service", "Type")
+	switch at.Value {
+	case "notify-reload":
+		if c.Systemd >= 253 {
+			return at.Value, at
+		}
+	case "simple", "exec", "forking", "oneshot", "dbus", "notify", "idle":
+		return at.Value, at
+	}
+	if o, ok := u.last("Service", "BusName"); ok {
+		return "dbus", o
+	}
+	if o, ok := u.last("Service", "ExecStart"); ok {
+		return "simple", o
+	}
+	return "oneshot", at
+}
+
+// notifies reports whether the service has to say when it is ready.
+func (c *checker) notifies(u *Unit) bool {
+	t, _ := c.serviceType(u)
+	return strings.HasPrefix(t, "notify")
+}
+
+// start is the service's main command.
+func start(u *Unit) (command, units.Option) {
+	all := u.list("Service", "ExecStart")
+	if len(all) == 0 {
+		return command{}, units.Option{}
+	}
+	at := all[len(all)-1]
+	return parseCommand(at.Value), at
+}
+
+// text is the file that u makes.
+func text(u *units.Unit) string {
+	b, err := u.MarshalText()
+	if err != nil { // the fixes of this package are all of one line
+		return "# " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
+	}
+	return string(b)
+}

@@ -1,0 +1,336 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestLosses shows on a real systemd, for each rule of severity Loss, that its bad
+// pair loses a client, and that the mended one does not.
+func TestLosses(t *testing.T) {
+	app := systemdtest.Build(t, "./testdata/app")
+	handoffd := systemdtest.Build(t, "github.com/holdfast-go/holdfast/handoff/handoffd")
+	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		m.InstallFile("/usr/local/bin/app", app, 0o755)
+		m.InstallFile("/usr/local/bin/handoffd", handoffd, 0o755)
+		for _, c := range cases() {
+			if c.lost == nil {
+				continue
+			}
+			t.Run(c.rule, func(t *testing.T) {
+				c.systemd = m.Version()
+				bad := c.over(c.bad)
+				findings := c.run(t, bad)
+				if !slices.Contains(found(findings), c.rule) {
+					t.Skipf("the rule does not hold of systemd %d", m.Version())
+				}
+				e := &experiment{t: t, m: m, user: c.user, patience: 2 * time.Second}
+				err := e.run(bad, c.lost)
+				if err == nil {
+					t.Error("the bad pair loses nobody")
+				}
+				t.Logf("the bad pair: %v", err)
+				e.patience = time.Minute
+				if err := e.run(c.fixed(findings), c.lost); err != nil {
+					t.Errorf("the mended pair: %v", err)
+				}
+			})
+		}
+	})
+}
+
+// TestLossesAreShown: each rule that claims a loss is in TestLosses.
+func TestLossesAreShown(t *testing.T) {
+	shown := make(map[string]bool)
+	for _, c := range cases() {
+		shown[c.rule] = c.lost != nil
+	}
+	for _, r := range Rules() {
+		if shown[r.ID] != (r.Severity == Loss) {
+			t.Errorf("%s is of severity %v; shown as a loss: %v", r.ID, r.Severity, shown[r.ID])
+		}
+	}
+}
+
+// An experiment is one pair on one machine.
+type experiment struct {
+	t        *testing.T
+	m        *systemdtest.Machine
+	user     bool
+	patience time.Duration // how long a client waits for its answer
+}
+
+// A scenario says how a client fared: nil if it was served.
+type scenario func(e *experiment) error
+
+// run installs the units, and takes them away afterwards.
+func (e *experiment) run(f files, s scenario) error {
+	e.t.Helper()
+	const dir = "/etc/systemd/system/"
+	for name, text := range f {
+		e.m.InstallUnit(name, strings.TrimSuffix(text, masked))
+	}
+	defer func() {
+		names := slices.DeleteFunc(slices.Collect(maps.Keys(f)), func(name string) bool { return strings.Contains(name, "/") })
+		for i, name := range names {
+			names[i] = strings.Replace(name, "@.", "@*.", 1)
+		}
+		if e.t.Failed() {
+			e.t.Logf("the journal: %s", e.m.Journal("-n", "40"))
+		}
+		e.m.TrySystemctl(append([]string{"kill", "-s", "KILL"}, names...)...)
+		e.m.TrySystemctl(append([]string{"stop"}, names...)...)
+		e.m.TrySystemctl("reset-failed")
+		for name := range f {
+			os.RemoveAll(e.m.Path(dir + strings.Split(name, "/")[0]))
+		}
+		e.m.DaemonReload()
+	}()
+	return s(e)
+}
+
+// start starts a unit, or does not: that is for the client to find out.
+func (e *experiment) start(unit string) {
+	if out, err := e.m.TrySystemctl("start", unit); err != nil {
+		e.t.Logf("start %s: %v %s", unit, err, out)
+	}
+}
+
+func (e *experiment) dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(e.t.Context(), e.patience)
+	defer cancel()
+	c, err := e.m.Dial(ctx, network, address)
+	if err == nil {
+		e.t.Cleanup(func() { c.Close() })
+	}
+	return c, err
+}
+
+// A client has a connection to the service.
+func (e *experiment) client() (net.Conn, error) { return e.dial("tcp", "127.0.0.1:8080") }
+
+// send sends text, and expect waits for the answer.
+func (e *experiment) send(c net.Conn, text string) error {
+	c.SetDeadline(time.Now().Add(e.patience))
+	_, err := io.WriteString(c, text)
+	return err
+}
+
+func (e *experiment) expect(c net.Conn) error {
+	c.SetDeadline(time.Now().Add(e.patience))
+	answer := make([]byte, len("pong\n"))
+	if _, err := io.ReadFull(c, answer); err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	return nil
+}
+
+func (e *experiment) ping(c net.Conn) error {
+	return errors.Join(e.send(c, "ping\n"), e.expect(c))
+}
+
+// cut waits until the connection is cut, or for the time that it must bear.
+func cut(c net.Conn, bear time.Duration) error {
+	c.SetDeadline(time.Now().Add(bear))
+	_, err := c.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return fmt.Errorf("cut: %w", err)
+}
+
+func asks(e *experiment) error { return asksAt("tcp", "127.0.0.1:8080")(e) }
+
+// asksAt: the socket is started, and a client asks.
+func asksAt(network, address string) scenario {
+	return func(e *experiment) error {
+		e.start("app.socket")
+		return e.ask(network, address)
+	}
+}
+
+func (e *experiment) ask(network, address string) error {
+	c, err := e.dial(network, address)
+	if err != nil {
+		return err
+	}
+	return e.ping(c)
+}
+
+// asksService: the service alone is started.
+func asksService(address string) scenario {
+	return func(e *experiment) error {
+		e.start("app.service")
+		return e.ask("tcp", address)
+	}
+}
+
+// asksAgain: the service is restarted between two clients.
+func asksAgain(network, address string) scenario {
+	return func(e *experiment) error {
+		e.start("app.socket")
+		if err := e.ask(network, address); err != nil {
+			e.t.Fatalf("the first client: %v", err)
+		}
+		e.m.Systemctl("restart", "app.service")
+		return e.ask(network, address)
+	}
+}
+
+// beforeAddress: the socket is started, and only then the address comes.
+func beforeAddress(ip string) scenario {
+	return func(e *experiment) error {
+		e.start("app.socket")
+		e.m.Output("/usr/local/bin/app", "-add-address", ip)
+		defer e.m.Output("/usr/local/bin/app", "-add-address", "127.0.0.2")
+		return e.ask("tcp", net.JoinHostPort(ip, "8080"))
+	}
+}
+
+// busy returns a client whose line is under way.
+func (e *experiment) busy() net.Conn {
+	e.t.Helper()
+	e.start("app.socket")
+	e.start("app.service")
+	c, err := e.client()
+	if err == nil {
+		err = errors.Join(e.ping(c), e.send(c, "pi"))
+	}
+	if err != nil {
+		e.t.Fatalf("the first client: %v", err)
+	}
+	return c
+}
+
+// duringStop: a client comes while the service waits for the last line of another.
+func duringStop(verb string) scenario {
+	return func(e *experiment) error {
+		first := e.busy()
+		e.m.Systemctl(verb, "--no-block", "app.service")
+		e.state("deactivating", "inactive")
+		c, err := e.client()
+		if err == nil {
+			err = e.send(c, "ping\n")
+		}
+		e.send(first, "ng\n")
+		if err != nil {
+			return err
+		}
+		return e.expect(c)
+	}
+}
+
+// state waits until the service is in one of the states.
+func (e *experiment) state(states ...string) {
+	e.t.Helper()
+	for end := time.Now().Add(time.Minute); !slices.Contains(states, e.m.Property("app.service", "ActiveState")); {
+		if time.Now().After(end) {
+			e.t.Fatalf("the service is %s, want %q", e.m.Property("app.service", "ActiveState"), states)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// underWay: the service is told something while a line is under way.
+func underWay(verb string) scenario {
+	return func(e *experiment) error {
+		c := e.busy()
+		e.m.Systemctl(verb, "--no-block", "app.service")
+		if err := cut(c, 1500*time.Millisecond); err != nil {
+			return err
+		}
+		return errors.Join(e.send(c, "ng\n"), e.expect(c))
+	}
+}
+
+// stays: a connection is used again after a while.
+func stays(e *experiment) error {
+	e.m.TrySystemctl("start", "--no-block", "app.socket")
+	e.m.TrySystemctl("start", "--no-block", "app.service")
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(e.ping(c), cut(c, 3*time.Second)); err != nil {
+		return err
+	}
+	return e.ping(c)
+}
+
+// kept: a connection is used again after a restart.
+func kept(e *experiment) error {
+	c := e.busy()
+	if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
+		e.t.Fatalf("before the restart: %v", err)
+	}
+	e.m.Systemctl("restart", "app.service")
+	return e.ping(c)
+}
+
+// outlives: a connection is used again after each of some crashes.
+func outlives(crashes int) scenario {
+	return func(e *experiment) error {
+		c := e.busy()
+		if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
+			e.t.Fatalf("before the crash: %v", err)
+		}
+		for range crashes {
+			e.m.TrySystemctl("kill", "-s", "KILL", "app.service")
+			if err := e.ping(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// manyStored: the service restarts with a number of stored connections.
+func manyStored(n int) scenario {
+	return func(e *experiment) error {
+		e.busy()
+		for range n {
+			c, err := e.client()
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			e.send(c, "ping\n")
+		}
+		e.m.TrySystemctl("restart", "app.service")
+		return e.ask("tcp", "127.0.0.1:8080")
+	}
+}
+
+// afterExit: the program ends by itself, and then a client asks.
+func afterExit(e *experiment) error {
+	c := e.busy()
+	if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
+		e.t.Fatal(err)
+	}
+	e.m.Output("kill", e.m.Property("app.service", "MainPID"))
+	if err := cut(c, time.Minute); err == nil {
+		e.t.Fatal("the program does not end")
+	}
+	return e.ask("tcp", "127.0.0.1:8080")
+}
+
+// asksUser: the socket is one of a user's manager.
+func asksUser(e *experiment) error {
+	e.t.Skip("not yet")
+	return nil
+}
+
+// withoutWants returns a unit that does not ask for its socket.
+func withoutWants(text string) string {
+	return strings.Replace(text, "Wants=app.socket\n", "", 1)
+}

@@ -1,0 +1,318 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+// How a service is started, reloaded and stopped.
+var processRules = []Rule{
+	{
+		ID: "type-simple", Severity: Unwise, Man: "systemd.service(5)",
+		Doc:   "With Type=simple the service counts as started before its program runs, and with Type=exec before it serves: systemctl restart reports success where the new program fails, and what is ordered after it comes too early.",
+		check: (*checker).typeSimple,
+	},
+	{
+		ID: "notify-child", Severity: Loss, Man: "systemd.service(5)", Issues: []int{24516},
+		Doc:   "With NotifyAccess=main, which Type=notify implies, only the main process may say READY=1. Where that is a shell or su, and the program its child, the service never gets ready, and is killed after TimeoutStartSec=.",
+		check: (*checker).notifyChild,
+	},
+	{
+		ID: "notify-access-none", Severity: Ineffective, Man: "systemd.service(5)",
+		Doc:   "Type=notify, WatchdogSec= and FileDescriptorStoreMax= imply NotifyAccess=main, and override NotifyAccess=none.",
+		check: (*checker).notifyAccessNone,
+	},
+	{
+		ID: "notify-no-unix", Severity: Loss, Man: "systemd.exec(5)", Issues: []int{39950},
+		Doc:   "A service talks to systemd over an AF_UNIX socket. Without it in RestrictAddressFamilies= a Type=notify service never gets ready, and is killed after TimeoutStartSec=. The sockets that it inherits are not restricted.",
+		check: (*checker).notifyNoUnix,
+	},
+	{
+		ID: "kill-mode-none", Severity: Unwise, Man: "systemd.kill(5)",
+		Doc:   "With KillMode=none nobody tells the program to stop: after a restart old and new take connections from one queue, and the old one is never heard of again.",
+		check: (*checker).killModeNone,
+	},
+	{
+		ID: "kill-signal", Severity: Loss, Man: "systemd.kill(5)",
+		Doc:   "A program that is stopped by SIGKILL finishes nothing: each restart cuts what is under way.",
+		check: (*checker).killSignal,
+	},
+	{
+		ID: "exec-stop-kills", Severity: Loss, Man: "systemd.service(5)",
+		Doc:   "An ExecStop= that sends SIGKILL leaves the program no time: each restart cuts what is under way.",
+		check: (*checker).execStopKills,
+	},
+	{
+		ID: "exec-stop-signals", Severity: Unwise, Man: "systemd.service(5)",
+		Doc:   "An ExecStop= that only sends a signal returns at once, and systemd then sends KillSignal= as well. Many programs take a second signal for an order to stop waiting.",
+		check: (*checker).execStopSignals,
+	},
+	{
+		ID: "reload-async", Severity: Unwise, Man: "systemd.service(5)", Issues: []int{6162},
+		Doc:   "An ExecReload= that only sends a signal has done its work before the program begins: systemctl reload reports success whatever comes of it.",
+		check: (*checker).reloadAsync,
+	},
+	{
+		ID: "reload-twice", Severity: Unwise, Man: "systemd.service(5)", Issues: []int{37515},
+		Doc:   "With Type=notify-reload systemd sends ReloadSignal= and runs ExecReload= as well: v253 to v258 both at once, later ones one after the other. Each is a reload of its own.",
+		check: (*checker).reloadTwice,
+	},
+	{
+		ID: "reload-signal-ignored", Severity: Ineffective, Man: "systemd.service(5)",
+		Doc:   "ReloadSignal= is for Type=notify-reload alone.",
+		check: (*checker).reloadSignalIgnored,
+	},
+	{
+		ID: "pid-file", Severity: Ineffective, Man: "systemd.service(5)",
+		Doc:   "PIDFile= says which process is the main one where Type=forking leaves that open. With other types systemd has started it itself, and only removes the file afterwards.",
+		check: (*checker).pidFile,
+	},
+	{
+		ID: "stop-timeout", Severity: Loss, Man: "systemd.service(5)",
+		Doc:   "A program that is given more time to drain, on its own command line, than TimeoutStopSec= leaves it is killed before it is done.",
+		check: (*checker).stopTimeout,
+	},
+}
+
+func (c *checker) typeSimple() {
+	service := c.service()
+	if service == nil || len(c.listening()) == 0 {
+		return
+	}
+	if t, at := c.serviceType(service); t == "simple" || t == "exec" || t == "idle" {
+		mend := "Type=notify, if the program says READY=1, as sd_notify(3) has it"
+		if c.daemon != nil {
+			mend = "Type=notify: handoffd says READY=1"
+		}
+		f := c.report(service, at, fmt.Sprintf("with Type=%s systemctl restart does not wait until the program serves", t), mend)
+		if c.daemon != nil {
+			f.set("Service", "Type", "notify")
+		}
+	}
+}
+
+func (c *checker) notifyChild() {
+	service := c.service()
+	if service == nil || !c.notifies(service) {
+		return
+	}
+	if access := service.value("Service", "NotifyAccess"); access == "all" {
+		return
+	}
+	cmd, at := start(service)
+	if reason := forks(cmd); reason != "" {
+		c.report(service, at, reason+": its READY=1 is not heard, and the start times out", "exec the program as the last thing the shell does; or NotifyAccess=all").
+			set("Service", "NotifyAccess", "all")
+	}
+}
+
+// forks says why the program is a child of the main process, where that is certain.
+func forks(cmd command) string {
+	switch cmd.program() {
+	case "su", "runuser":
+		return cmd.program() + " runs the program as its child"
+	case "sh", "bash", "dash":
+		if len(cmd.args) < 3 || cmd.args[1] != "-c" {
+			return ""
+		}
+		script := " " + cmd.args[2]
+		last := script[strings.LastIndexAny(script, ";&|\n")+1:]
+		several := strings.ContainsAny(strings.TrimRight(script, "; \n"), ";&|\n")
+		if several && strings.TrimSpace(last) != "" && !strings.Contains(script, "exec ") {
+			return "the shell runs the program as its child"
+		}
+	}
+	return ""
+}
+
+func (c *checker) notifyAccessNone() {
+	service := c.service()
+	if o, _ := service.last("Service", "NotifyAccess"); o.Value == "none" && (c.notifies(service) ||
+		service.span(0, "Service", "WatchdogSec") > 0 || service.count(0, "Service", "FileDescriptorStoreMax") > 0) {
+		c.report(service, o, "Type=notify, WatchdogSec= or FileDescriptorStoreMax= makes it NotifyAccess=main", "NotifyAccess=main").
+			set("Service", "NotifyAccess", "main")
+	}
+}
+
+// denied reports whether RestrictAddressFamilies= keeps a service from a family.
+func denied(service *Unit, family string) (at units.Option, yes bool) {
+	var allow, all []string
+	deny := false
+	for _, o := range service.list("Service", "RestrictAddressFamilies") {
+		at = o
+		list, negated := strings.CutPrefix(o.Value, "~")
+		if len(all) == 0 { // the first one says what the list means
+			deny = negated
+		}
+		for _, f := range words(list) {
+			all = append(all, f)
+			if negated == deny && f != "none" {
+				allow = append(allow, f)
+			} else {
+				allow = slices.DeleteFunc(allow, func(s string) bool { return s == f })
+			}
+		}
+	}
+	return at, len(all) > 0 && slices.Contains(allow, family) == deny
+}
+
+func (c *checker) notifyNoUnix() {
+	service := c.service()
+	if service == nil || !c.notifies(service) {
+		return
+	}
+	if at, yes := denied(service, "AF_UNIX"); yes {
+		c.report(service, at, "the program cannot open the socket over which it says READY=1, and the start times out", "add AF_UNIX").
+			set("Service", "RestrictAddressFamilies", "AF_UNIX")
+	}
+}
+
+func (c *checker) killModeNone() {
+	service := c.service()
+	if o, _ := service.last("Service", "KillMode"); o.Value == "none" && len(c.sockets()) > 0 {
+		c.report(service, o, "nobody tells the program to stop, and after a restart old and new share the queue", "KillMode=mixed").
+			set("Service", "KillMode", "mixed")
+	}
+}
+
+// isKill reports whether a signal, as a unit or kill(1) has it, is SIGKILL.
+func isKill(signal string) bool {
+	return slices.Contains([]string{"9", "KILL"}, strings.TrimPrefix(strings.ToUpper(signal), "SIG"))
+}
+
+func (c *checker) killSignal() {
+	service := c.service()
+	for _, name := range []string{"KillSignal", "RestartKillSignal"} {
+		if o, ok := service.last("Service", name); ok && isKill(o.Value) && len(c.sockets()) > 0 {
+			c.report(service, o, "the program is killed in the middle of what it does", name+"=SIGTERM").set("Service", name, "SIGTERM")
+		}
+	}
+}
+
+// signals returns the signal that a command only sends: "" is the default, TERM.
+func (c command) signals() (signal string, yes bool) {
+	switch c.program() {
+	case "kill", "pkill", "killall", "skill":
+	default:
+		return "", false
+	}
+	for i, arg := range c.args[1:] {
+		name, dashed := strings.CutPrefix(arg, "-")
+		switch {
+		case !dashed || name == "":
+		case name == "s" || name == "-signal":
+			if i+2 < len(c.args) {
+				return c.args[i+2], true
+			}
+		case strings.HasPrefix(name, "-signal="):
+			return strings.TrimPrefix(name, "-signal="), true
+		case isSignal(name):
+			return name, true
+		}
+	}
+	return "", true
+}
+
+// isSignal reports whether a flag of kill(1) is a signal rather than an option.
+func isSignal(name string) bool {
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	return name[:1] >= "0" && name[:1] <= "9" ||
+		slices.Contains([]string{"HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "WINCH", "ABRT", "CONT", "STOP"}, name)
+}
+
+func (c *checker) execStopKills() {
+	service := c.service()
+	for _, o := range service.list("Service", "ExecStop") {
+		if signal, yes := parseCommand(o.Value).signals(); yes && isKill(signal) {
+			c.report(service, o, "the program is killed in the middle of what it does", "remove it: systemd sends SIGTERM, and SIGKILL after TimeoutStopSec=").
+				set("Service", "ExecStop", "")
+		}
+	}
+}
+
+func (c *checker) execStopSignals() {
+	service := c.service()
+	for _, o := range service.list("Service", "ExecStop") {
+		signal, yes := parseCommand(o.Value).signals()
+		if yes && !isKill(signal) && strings.Contains(o.Value, "MAINPID") && len(c.sockets()) > 0 {
+			if signal = strings.TrimPrefix(strings.ToUpper(signal), "SIG"); signal == "" {
+				signal = "TERM"
+			}
+			c.report(service, o, fmt.Sprintf("the program gets SIG%s, and at once KillSignal= as well", signal), "KillSignal=SIG"+signal+", without ExecStop=").
+				set("Service", "ExecStop", "").set("Service", "KillSignal", "SIG"+signal)
+		}
+	}
+}
+
+func (c *checker) reloadAsync() {
+	service := c.service()
+	if service == nil || c.daemon == nil && !c.notifies(service) {
+		return
+	}
+	for _, o := range service.list("Service", "ExecReload") {
+		if _, yes := parseCommand(o.Value).signals(); yes {
+			mend := "a command that waits; or from v253 on Type=notify-reload, if the program says RELOADING=1 and READY=1, as sd_notify(3) has it"
+			if c.daemon != nil {
+				mend = "ExecReload=handoffd reload"
+			}
+			c.report(service, o, "systemctl reload reports success before the program has begun", mend)
+		}
+	}
+}
+
+func (c *checker) reloadTwice() {
+	service := c.service()
+	if t, _ := c.serviceType(service); t != "notify-reload" {
+		return
+	}
+	if all := service.list("Service", "ExecReload"); len(all) > 0 {
+		c.report(service, all[0], "systemctl reload sends ReloadSignal= and runs this, too", "one of the two: without ExecReload=, or with Type=notify").
+			set("Service", "ExecReload", "")
+	}
+}
+
+func (c *checker) reloadSignalIgnored() {
+	service := c.service()
+	if t, _ := c.serviceType(service); t != "notify-reload" {
+		if o, ok := service.last("Service", "ReloadSignal"); ok {
+			c.report(service, o, "without Type=notify-reload nobody sends the signal", "Type=notify-reload, or remove the line")
+		}
+	}
+}
+
+func (c *checker) pidFile() {
+	service := c.service()
+	if t, _ := c.serviceType(service); t != "forking" {
+		if o, ok := service.last("Service", "PIDFile"); ok {
+			c.report(service, o, fmt.Sprintf("with Type=%s systemd knows the main process, and only removes the file", t), "remove the line").
+				set("Service", "PIDFile", "")
+		}
+	}
+}
+
+// drainFlags are what programs call the time that they take for their last
+// requests.
+var drainFlags = []string{"drain-timeout", "graceful-timeout", "shutdown-timeout", "grace-timeout"}
+
+func (c *checker) stopTimeout() {
+	service := c.service()
+	if service == nil || c.daemon != nil {
+		return
+	}
+	cmd, at := start(service)
+	for _, name := range drainFlags {
+		value, ok := cmd.flag(name)
+		drain, readable := parseSpan(value)
+		stop := service.stopTimeout()
+		if ok && readable && stop <= drain {
+			if o, ok := service.last("Service", "TimeoutStopSec", "TimeoutSec"); ok {
+				at = o
+			}
+			c.report(service, at, fmt.Sprintf("systemd kills the program after %v, and it may take %v to drain", stop, drain),
+				fmt.Sprintf("TimeoutStopSec=%d", int(drain.Seconds())+10)).set("Service", "TimeoutStopSec", fmt.Sprint(int(drain.Seconds())+10))
+		}
+	}
+}

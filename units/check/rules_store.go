@@ -1,0 +1,132 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What a service leaves with the manager, and what survives a crash.
+var storeRules = []Rule{
+	{
+		ID: "store-restart-no", Severity: Loss, Man: "systemd.service(5)",
+		Doc:   "A service that crashes and is not restarted has failed for good, and systemd closes what it stored: connections are cut. With Restart=on-failure, or FileDescriptorStorePreserve=yes, they wait for its next start.",
+		check: (*checker).storeRestartNo,
+	},
+	{
+		ID: "store-start-limit", Severity: Loss, Man: "systemd.unit(5)",
+		Doc:   "A service that is started more often than StartLimitBurst= in StartLimitIntervalSec=, 5 times in 10 s where they are not set and each systemctl restart counted, has failed for good. systemd then closes what it stored, and shuts its sockets.",
+		check: (*checker).storeStartLimit,
+	},
+	{
+		ID: "start-limit", Severity: Unwise, Man: "systemd.unit(5)", Issues: []int{11553},
+		Doc:   "When a service hits its start limit its sockets fail with it, and stay shut until somebody starts them: a crash that five restarts in a row do not mend becomes an outage that outlasts its cause.",
+		check: (*checker).startLimit,
+	},
+	{
+		ID: "store-preserve-ignored", Severity: Ineffective, Man: "systemd.service(5)",
+		Doc:   "FileDescriptorStorePreserve= keeps a store that FileDescriptorStoreMax= leaves without a place.",
+		check: (*checker).storePreserveIgnored,
+	},
+	{
+		ID: "store-large", Severity: Unwise, Man: "systemd.service(5)",
+		Doc:   "For each descriptor that is stored the manager looks at all those before: storing 8,000 one by one kept systemd 252 busy for 32 s, in which it did nothing else. Descriptors in flight inside one stored socket cost one entry.",
+		check: (*checker).storeLarge,
+	},
+	{
+		ID: "limit-nofile", Severity: Loss, Man: "systemd.exec(5)",
+		Doc:   "A service whose LimitNOFILE= has no room for the descriptors that it inherits, its sockets and all that it stored, does not start.",
+		check: (*checker).limitNoFile,
+	},
+}
+
+// storeMax is how many descriptors a service may store.
+func (u *Unit) storeMax() int { return u.count(0, "Service", "FileDescriptorStoreMax") }
+
+// restarts reports whether the service is started again when it crashes.
+func (u *Unit) restarts() bool {
+	switch u.value("Service", "Restart") {
+	case "always", "on-failure", "on-abnormal", "on-abort":
+		return true
+	}
+	return false
+}
+
+func (c *checker) storeRestartNo() {
+	service := c.service()
+	preserved := c.Systemd >= 254 && service.value("Service", "FileDescriptorStorePreserve") == "yes"
+	if service.storeMax() == 0 || service.restarts() || preserved || len(c.accepting()) > 0 {
+		return
+	}
+	at := service.at("Service", "Restart", "FileDescriptorStoreMax")
+	c.report(service, at, "when the program crashes systemd closes what it stored", "Restart=on-failure").
+		set("Service", "Restart", "on-failure")
+}
+
+// limited reports whether restarts alone can bring a service to its start limit.
+func (u *Unit) limited() bool {
+	interval := u.span(10*time.Second, "Unit", "StartLimitIntervalSec", "StartLimitInterval")
+	if _, ok := u.last("Service", "StartLimitInterval"); ok {
+		interval = u.span(interval, "Service", "StartLimitInterval")
+	}
+	burst := u.count(5, "Unit", "StartLimitBurst")
+	if _, ok := u.last("Service", "StartLimitBurst"); ok {
+		burst = u.count(burst, "Service", "StartLimitBurst")
+	}
+	pause := u.span(100*time.Millisecond, "Service", "RestartSec")
+	return interval > 0 && burst > 0 && pause < interval/time.Duration(burst)
+}
+
+func (c *checker) storeStartLimit() {
+	service := c.service()
+	if service.storeMax() == 0 || !service.restarts() || !service.limited() || len(c.accepting()) > 0 {
+		return
+	}
+	c.report(service, service.at("Unit", "StartLimitIntervalSec", "StartLimitBurst"),
+		"a few restarts in a row reach the start limit: then systemd closes what the service stored, and its sockets", "StartLimitIntervalSec=0, with a RestartSec= that keeps a crash loop slow").
+		set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
+}
+
+func (c *checker) startLimit() {
+	service := c.service()
+	if service == nil || service.storeMax() > 0 || !service.restarts() || !service.limited() || len(c.listening()) == 0 {
+		return
+	}
+	c.report(service, service.at("Service", "Restart"),
+		"a crash loop reaches the start limit, and then the sockets fail too", "StartLimitIntervalSec=0, with a RestartSec= that keeps a crash loop slow").
+		set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
+}
+
+func (c *checker) storePreserveIgnored() {
+	service := c.service()
+	if o, ok := service.last("Service", "FileDescriptorStorePreserve"); ok && o.Value != "no" && service.storeMax() == 0 {
+		c.report(service, o, "without FileDescriptorStoreMax= there is nothing to preserve", "FileDescriptorStoreMax=16, or as many as the program stores").
+			set("Service", "FileDescriptorStoreMax", "16")
+	}
+}
+
+func (c *checker) storeLarge() {
+	service := c.service()
+	if o, ok := service.last("Service", "FileDescriptorStoreMax"); ok && service.storeMax() >= 4096 {
+		c.report(service, o, fmt.Sprintf("storing %s descriptors one by one keeps the manager busy for seconds", o.Value), "store few, that hold the others: a socket with descriptors in flight")
+	}
+}
+
+func (c *checker) limitNoFile() {
+	service := c.service()
+	o, ok := service.last("Service", "LimitNOFILE")
+	soft, _, _ := strings.Cut(o.Value, ":")
+	n := 0
+	if _, err := fmt.Sscan(soft, &n); !ok || err != nil || soft == "infinity" {
+		return
+	}
+	need := 3 + service.storeMax()
+	for _, s := range c.listening() {
+		all, _ := addresses(s)
+		need += len(all)
+	}
+	if n < need {
+		c.report(service, o, fmt.Sprintf("%d descriptors are too few for those that it may inherit, which are %d", n, need), fmt.Sprintf("LimitNOFILE=%d or more", 2*need)).
+			set("Service", "LimitNOFILE", fmt.Sprint(2*need))
+	}
+}

@@ -1,0 +1,178 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+var syntaxRules = []Rule{
+	{
+		ID: "unit-broken", Severity: Loss, Man: "systemd.syntax(7)",
+		Doc: "At a line that is not UTF-8, or a section that is not closed, systemd gives up on the unit file and loads no unit from it.",
+		check: func(c *checker) {
+			for _, u := range c.units() {
+				if u.broken != nil {
+					c.report(u, units.Option{File: u.broken.File, Line: u.broken.Line},
+						"systemd does not load the unit: "+u.broken.Reason, "mend the line, and see what systemd-analyze verify says")
+				}
+			}
+		},
+	},
+	{
+		ID: "line-ignored", Severity: Ineffective, Man: "systemd.syntax(7)",
+		Doc: "A line that is no assignment, or stands in no section, is ignored. So is what follows a broken line in a drop-in.",
+		check: func(c *checker) {
+			for _, u := range c.units() {
+				for _, e := range u.ignored {
+					c.report(u, units.Option{File: e.File, Line: e.Line}, "systemd ignores the line: "+e.Reason, "mend or remove the line")
+				}
+			}
+		},
+	},
+	{
+		ID: "unknown-section", Severity: Ineffective, Man: "systemd.unit(5)",
+		Doc: "A service has the sections [Unit], [Service] and [Install], a socket [Unit], [Socket] and [Install]. Others are ignored as a whole, unless their name begins with X-.",
+		check: func(c *checker) {
+			for _, u := range c.units() {
+				seen := []string{"Unit", "Install", u.own()}
+				for _, o := range u.options {
+					if !slices.Contains(seen, o.Section) && !strings.HasPrefix(o.Section, "X-") {
+						seen = append(seen, o.Section)
+						c.report(u, o, fmt.Sprintf("systemd ignores the section [%s] in a %s", o.Section, kind(u.Name)),
+							fmt.Sprintf("a %s has [Unit], [%s] and [Install]", kind(u.Name), u.own()))
+					}
+				}
+			}
+		},
+	},
+	{
+		ID: "unknown-option", Severity: Ineffective, Man: "systemd.directives(7)",
+		Doc:   "An option that no systemd knows is ignored, with a line in the log that nobody reads. Mostly it is misspelt.",
+		check: func(c *checker) { c.options(unknownOption) },
+	},
+	{
+		ID: "wrong-section", Severity: Ineffective, Man: "systemd.directives(7)",
+		Doc:   "An option in a section that it does not belong to is ignored. StartLimitIntervalSec= belongs into [Unit], and Restart= into [Service].",
+		check: func(c *checker) { c.options(wrongSection) },
+	},
+	{
+		ID: "option-too-new", Severity: Ineffective, Man: "systemd.directives(7)",
+		Doc:   "An option that is newer than the systemd is ignored.",
+		check: func(c *checker) { c.options(optionTooNew) },
+	},
+	{
+		ID: "option-gone", Severity: Ineffective, Man: "systemd.directives(7)",
+		Doc:   "An option that this systemd no longer has is ignored, such as those of version 1 of the control groups from v258 on.",
+		check: func(c *checker) { c.options(optionGone) },
+	},
+	{
+		ID: "value-too-new", Severity: Ineffective, Man: "systemd.directives(7)",
+		Doc:   "A value that is newer than the systemd is ignored, and the default holds. With Type=notify-reload before v253 that is Type=simple: systemd then awaits no readiness, and the service cannot be reloaded.",
+		check: func(c *checker) { c.options(valueTooNew) },
+	},
+	{
+		ID: "bad-value", Severity: Ineffective, Man: "systemd.syntax(7)",
+		Doc:   "A value that systemd cannot read is ignored, and what held before holds: a boolean that is none, a time span, a kind that there is not.",
+		check: func(c *checker) { c.options(badValue) },
+	},
+}
+
+// options calls f for each assignment of a section that the unit may have.
+func (c *checker) options(f func(c *checker, u *Unit, o units.Option)) {
+	for _, u := range c.units() {
+		for _, o := range u.options {
+			if slices.Contains([]string{"Unit", "Install", u.own()}, o.Section) && !strings.HasPrefix(o.Name, "X-") {
+				f(c, u, o)
+			}
+		}
+	}
+}
+
+func unknownOption(c *checker, u *Unit, o units.Option) {
+	if _, ok := knownOptions()[o.Name]; ok {
+		return
+	}
+	mend := "remove the line"
+	if n := nearest(o.Section, o.Name); n != "" {
+		mend = fmt.Sprintf("write %s=, if that is meant", n)
+	}
+	c.report(u, o, fmt.Sprintf("systemd has no option %s=, and ignores it", o.Name), mend)
+}
+
+func wrongSection(c *checker, u *Unit, o units.Option) {
+	k, ok := knownOptions()[o.Name]
+	if !ok || slices.Contains(k.sections, o.Section) {
+		return
+	}
+	reason := fmt.Sprintf("%s= in [%s] is ignored", o.Name, o.Section)
+	for _, s := range k.sections {
+		if s == "Unit" || s == "Install" || s == u.own() {
+			c.report(u, o, reason, fmt.Sprintf("put it into [%s]", s)).set(s, o.Name, o.Value)
+			return
+		}
+	}
+	c.report(u, o, reason, fmt.Sprintf("it belongs into [%s] of another kind of unit", strings.Join(k.sections, "] or [")))
+}
+
+func optionTooNew(c *checker, u *Unit, o units.Option) {
+	if k, ok := knownOptions()[o.Name]; ok && k.since > c.Systemd && slices.Contains(k.sections, o.Section) {
+		c.report(u, o, fmt.Sprintf("systemd %d ignores %s=, which is new in v%d", c.Systemd, o.Name, k.since), "do not rely on it there")
+	}
+}
+
+func optionGone(c *checker, u *Unit, o units.Option) {
+	if k, ok := knownOptions()[o.Name]; ok && k.gone != 0 && k.gone <= c.Systemd && slices.Contains(k.sections, o.Section) {
+		c.report(u, o, fmt.Sprintf("systemd %d ignores %s=, which went with v%d", c.Systemd, o.Name, k.gone), "remove the line")
+	}
+}
+
+// newValues are the values that came later than their options, by option.
+var newValues = map[string]map[string]int{
+	"Type":                        {"notify-reload": 253},
+	"ProtectControlGroups":        {"private": 257, "strict": 257},
+	"FileDescriptorStorePreserve": {"on-success": 261},
+}
+
+func valueTooNew(c *checker, u *Unit, o units.Option) {
+	if since := newValues[o.Name][o.Value]; since > c.Systemd && knownOptions()[o.Name].since <= c.Systemd {
+		mend := "use a value that it knows"
+		if o.Value == "notify-reload" {
+			mend = "Type=notify, with an ExecReload= that waits until the reload is done"
+		}
+		c.report(u, o, fmt.Sprintf("systemd %d ignores %s=%s, which is new in v%d", c.Systemd, o.Name, o.Value, since), mend)
+	}
+}
+
+// values says which values an option takes that the rules read.
+var values = map[string]func(string) bool{
+	"Type":         oneOf("simple exec forking oneshot dbus notify notify-reload idle"),
+	"KillMode":     oneOf("control-group process mixed none"),
+	"Restart":      oneOf("no always on-success on-failure on-abnormal on-abort on-watchdog"),
+	"NotifyAccess": oneOf("none main exec all"),
+	"OOMPolicy":    oneOf("continue stop kill"),
+	"BindIPv6Only": oneOf("default both ipv6-only"),
+	"Backlog":      number, "MaxConnections": number, "TriggerLimitBurst": number, "PollLimitBurst": number,
+	"StartLimitBurst": number, "FileDescriptorStoreMax": number,
+	"TimeoutStartSec": timeSpan, "TimeoutStopSec": timeSpan, "TimeoutSec": timeSpan, "RestartSec": timeSpan,
+	"StartLimitIntervalSec": timeSpan, "TriggerLimitIntervalSec": timeSpan, "PollLimitIntervalSec": timeSpan, "WatchdogSec": timeSpan,
+	"Accept": boolean, "FlushPending": boolean, "FreeBind": boolean, "Transparent": boolean, "ReusePort": boolean,
+	"NonBlocking": boolean, "RemainAfterExit": boolean, "StopWhenUnneeded": boolean, "DynamicUser": boolean, "PrivateNetwork": boolean,
+}
+
+func badValue(c *checker, u *Unit, o units.Option) {
+	if good := values[o.Name]; good != nil && o.Value != "" && !strings.Contains(o.Value, "%") && !good(o.Value) {
+		c.report(u, o, fmt.Sprintf("systemd cannot read %s=%s, and ignores it", o.Name, o.Value), "write a value that the man page names")
+	}
+}
+
+func oneOf(list string) func(string) bool {
+	return func(s string) bool { return slices.Contains(strings.Fields(list), s) }
+}
+
+func number(s string) bool   { _, err := strconv.ParseUint(s, 0, 32); return err == nil }
+func timeSpan(s string) bool { _, ok := parseSpan(s); return ok }
+func boolean(s string) bool  { _, ok := parseBool(s); return ok }

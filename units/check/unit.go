@@ -1,0 +1,208 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+// A Unit is one unit, its drop-ins merged into it in the order in which systemd
+// reads them (systemd.unit(5)).
+type Unit struct {
+	Name     string   // "app.service"; of a template instance "app@1.service"
+	Fragment string   // the unit file
+	DropIns  []string // in the order in which they are read
+	Masked   bool     // it is a link to /dev/null, or empty, and cannot be started
+	User     bool     // of a user's manager
+
+	options []units.Option
+	ignored []*units.SyntaxError
+	broken  *units.SyntaxError // why systemd does not load it
+}
+
+// Files says what a unit is made of.
+type Files struct {
+	Name     string   // of the unit; another one than was asked for where that is an alias
+	Fragment string   // the path of the unit file; "" where it is masked
+	DropIns  []string // paths, in the order in which they are read
+	Masked   bool
+	User     bool
+}
+
+// A Source knows units: [Folders] does, and so may a manager that is asked over
+// D-Bus.
+type Source interface {
+	// Find returns what a unit is made of. errors.Is finds fs.ErrNotExist where
+	// there is no such unit.
+	Find(name string) (Files, error)
+
+	// Read returns the text of one of the Files.
+	Read(path string) (string, error)
+
+	// Sockets names the socket units that hold sockets for a service by their
+	// Service= or by its Sockets=, and may name that of the same name.
+	Sockets(service string) ([]string, error)
+
+	// Services names the services that inherit a socket by its Service= or by their
+	// Sockets=, and may name that of the same name.
+	Services(socket string) ([]string, error)
+}
+
+// maxFile bounds what is read of one unit file.
+const maxFile = 4 << 20
+
+// load reads a unit. Lines that systemd does not understand are no error: there is
+// a rule for them.
+func load(s Source, name string) (*Unit, error) {
+	files, err := s.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	u := &Unit{Name: files.Name, Fragment: files.Fragment, DropIns: files.DropIns, Masked: files.Masked, User: files.User}
+	if u.Masked {
+		return u, nil
+	}
+	for i, path := range append([]string{u.Fragment}, u.DropIns...) {
+		if path == "" { // a unit of drop-ins alone
+			continue
+		}
+		text, err := s.Read(path)
+		if i > 0 && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("unit %s: read %s: %w", name, path, err)
+		}
+		if len(text) > maxFile {
+			return nil, fmt.Errorf("unit %s: %s: %d bytes, and at most %d are read", name, path, len(text), maxFile)
+		}
+		u.add(path, text, i == 0)
+	}
+	return u, nil
+}
+
+// add merges one file. A line at which systemd gives up ends that file; where it is
+// the unit file itself the unit is not loaded at all.
+func (u *Unit) add(path, text string, fragment bool) {
+	parsed, err := units.Parse(path, text)
+	u.options = append(u.options, parsed.Options...)
+	u.ignored = append(u.ignored, parsed.Ignored...)
+	if fault, ok := errors.AsType[*units.SyntaxError](err); ok {
+		if fragment {
+			u.broken = fault
+		} else {
+			u.ignored = append(u.ignored, fault)
+		}
+	}
+}
+
+// Service reports whether u is a service, and not a socket.
+func (u *Unit) Service() bool { return strings.HasSuffix(u.Name, ".service") }
+
+// own is the section that is named after the unit's kind.
+func (u *Unit) own() string {
+	if u.Service() {
+		return "Service"
+	}
+	return "Socket"
+}
+
+// last returns the assignment that holds, of an option that has one value: the last
+// one of any of the names. An empty one is as good as none.
+func (u *Unit) last(section string, names ...string) (units.Option, bool) {
+	if u == nil {
+		return units.Option{}, false
+	}
+	for _, o := range slices.Backward(u.options) {
+		if o.Section == section && slices.Contains(names, o.Name) {
+			return o, o.Value != ""
+		}
+	}
+	return units.Option{}, false
+}
+
+// value is the value that holds, with the specifiers of names expanded; "" for none.
+func (u *Unit) value(section string, names ...string) string {
+	o, _ := u.last(section, names...)
+	return u.expand(o.Value)
+}
+
+// list returns the assignments that hold, of an option that adds up. An empty one
+// forgets those before it.
+func (u *Unit) list(section string, names ...string) (all []units.Option) {
+	if u == nil {
+		return nil
+	}
+	for _, o := range u.options {
+		switch {
+		case o.Section != section || !slices.Contains(names, o.Name):
+		case o.Value == "":
+			all = nil
+		default:
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// names returns the unit names in a list of them, and where each stands.
+func (u *Unit) names(section string, options ...string) map[string]units.Option {
+	names := make(map[string]units.Option)
+	for _, o := range u.list(section, options...) {
+		for _, name := range words(o.Value) {
+			name = u.expand(name)
+			if _, ok := names[name]; !ok {
+				names[name] = o
+			}
+		}
+	}
+	return names
+}
+
+// yes reports whether a boolean option is on, and where it was last set. What is no
+// boolean systemd ignores.
+func (u *Unit) yes(section, name string) (units.Option, bool) {
+	var at units.Option
+	yes := false
+	if u == nil {
+		return at, false
+	}
+	for _, o := range u.options {
+		if o.Section != section || o.Name != name {
+			continue
+		}
+		if v, ok := parseBool(o.Value); ok || o.Value == "" {
+			at, yes = o, v
+		}
+	}
+	return at, yes
+}
+
+// at is where a finding about something that is absent points to: the first of the
+// options that there is, or else the unit's first line.
+func (u *Unit) at(section string, names ...string) units.Option {
+	for _, name := range names {
+		if o, ok := u.last(section, name); ok {
+			return o
+		}
+	}
+	if len(u.options) > 0 {
+		return u.options[0]
+	}
+	return units.Option{File: u.path(), Line: 1}
+}
+
+// path is a file of the unit: its own, or a drop-in where it has none.
+func (u *Unit) path() string {
+	if u.Fragment == "" && len(u.DropIns) > 0 {
+		return u.DropIns[0]
+	}
+	if u.Fragment == "" {
+		return u.Name
+	}
+	return u.Fragment
+}
