@@ -30,7 +30,7 @@ var socketCases = []ruleCase{
 		"second.socket":          "[Socket]\nListenStream=8080\nReusePort=yes\n",
 		"second.service":         "[Unit]\nWants=second.socket\n[Service]\nType=notify\nExecStart=/usr/local/bin/app\n",
 	}},
-	{rule: "flush-pending", base: "plain", bad: dropIn("app.socket", "[Socket]\nFlushPending=yes"), lost: duringStop("restart")},
+	{rule: "flush-pending", base: "plain", bad: dropIn("app.socket", "[Socket]\nFlushPending=yes"), lost: duringStop("stop")},
 	{rule: "backlog-capped", base: "plain", bad: dropIn("app.socket", "[Socket]\nBacklog=5000")},
 	{rule: "backlog-small", base: "plain", bad: dropIn("app.socket", "[Socket]\nBacklog=5")},
 	{rule: "address-not-yet", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=192.0.2.7:8080"), lost: beforeAddress("192.0.2.7")},
@@ -39,23 +39,23 @@ var socketCases = []ruleCase{
 		"app.service.d/test.conf": "[Service]\nDynamicUser=yes\n",
 		"app.socket.d/test.conf":  "[Socket]\nListenStream=\nListenStream=/run/app.sock\nSocketUser=app\n",
 	}, lost: asksAt("unix", "/run/app.sock")},
-	{rule: "user-low-port", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=80"), user: true, lost: asksUser},
+	{rule: "user-low-port", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=80"), user: true, mended: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=8080"), lost: asksUser},
 	{rule: "fd-name-invalid", base: "plain", bad: dropIn("app.socket", "[Socket]\nFileDescriptorName=a:b")},
 	{rule: "datagram-buffer", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenDatagram=8125")},
-	{rule: "trigger-limit", base: "accept", bad: dropIn("app.socket", "[Socket]\nTriggerLimitIntervalSec="), systemd: 252},
+	{rule: "trigger-limit", base: "accept", bad: dropIn("app.socket", "[Socket]\nTriggerLimitIntervalSec=2s"), systemd: 252},
 }
 
 var acceptCases = []ruleCase{
 	{rule: "accept-not-stream", base: "accept", bad: dropIn("app.socket", "[Socket]\nListenDatagram=8125"), mended: files{}, lost: asks},
 	{rule: "accept-service", base: "accept", bad: files{
 		"app.socket.d/test.conf": "[Socket]\nService=app@1.service\n",
-	}, lost: asks},
+	}, mended: files{}, lost: asks},
 	{rule: "accept-without-template", base: "accept", bad: files{
 		"app@.service": "", "app.service": good["plain"]["app.service"],
 	}, mended: files{}, lost: asks},
 	{rule: "accept-restart", base: "accept", bad: dropIn("app@.service", "[Service]\nRestart=on-failure")},
 	{rule: "accept-store", base: "accept", bad: dropIn("app@.service", "[Service]\nFileDescriptorStoreMax=1")},
-	{rule: "accept-max-connections", base: "accept", bad: dropIn("app.socket", "[Socket]\nMaxConnections=")},
+	{rule: "accept-max-connections", base: "accept", bad: files{"app.socket": strings.Replace(good["accept"]["app.socket"], "MaxConnections=256\n", "", 1)}, mended: files{}},
 	{rule: "max-connections-ignored", base: "plain", bad: dropIn("app.socket", "[Socket]\nMaxConnections=5")},
 	{rule: "fd-name-accept", base: "accept", bad: dropIn("app.socket", "[Socket]\nFileDescriptorName=app"), systemd: 256},
 }
@@ -91,9 +91,13 @@ var pairCases = []ruleCase{
 
 var processCases = []ruleCase{
 	{rule: "type-simple", base: "plain", bad: dropIn("app.service", "[Service]\nType=exec")},
-	{rule: "notify-child", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStartSec=1\nExecStart=\nExecStart=/bin/sh -c 'true; /usr/local/bin/app; true'"), lost: stays},
+	{rule: "sockets-to-shell", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; /usr/local/bin/app; true'"),
+		mended: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; exec /usr/local/bin/app'"), lost: asks},
+	{rule: "notify-child", base: "plain", bad: files{"app.socket": "", "app.service": "[Service]\nType=notify\nTimeoutStartSec=1\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"},
+		mended: files{"app.socket": "", "app.service": "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"}, lost: stays},
 	{rule: "notify-access-none", base: "plain", bad: dropIn("app.service", "[Service]\nNotifyAccess=none")},
-	{rule: "notify-no-unix", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStartSec=1\nRestrictAddressFamilies=AF_INET AF_INET6"), lost: stays},
+	{rule: "notify-no-unix", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStartSec=1\nRestrictAddressFamilies=AF_INET AF_INET6"),
+		mended: dropIn("app.service", "[Service]\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"), lost: stays},
 	{rule: "kill-mode-none", base: "plain", bad: dropIn("app.service", "[Service]\nKillMode=none")},
 	{rule: "kill-signal", base: "plain", bad: dropIn("app.service", "[Service]\nKillSignal=SIGKILL"), lost: underWay("restart")},
 	{rule: "exec-stop-kills", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -9 $MAINPID"), lost: underWay("restart")},
@@ -107,11 +111,11 @@ var processCases = []ruleCase{
 
 var storeCases = []ruleCase{
 	{rule: "store-restart-no", base: "plain", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=16\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(1)},
-	{rule: "store-start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=\n[Service]\nFileDescriptorStoreMax=16\nRestart=on-failure\nRestartSec=0\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(6)},
-	{rule: "start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=\n[Service]\nRestart=always")},
+	{rule: "store-start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=30\n[Service]\nFileDescriptorStoreMax=16\nRestart=on-failure\nRestartSec=0\nExecStart=\nExecStart=/usr/local/bin/app -store"),
+		mended: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=16\nRestart=on-failure\nRestartSec=0\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(5)},
+	{rule: "start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=10\n[Service]\nRestart=always")},
 	{rule: "store-preserve-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=on-failure\nFileDescriptorStorePreserve=yes")},
 	{rule: "store-large", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=on-failure\nFileDescriptorStoreMax=8192")},
-	{rule: "limit-nofile", base: "plain", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=64\nLimitNOFILE=24\nRestart=on-failure\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: manyStored(30)},
 }
 
 const (
@@ -127,19 +131,19 @@ var handoffdCases = []ruleCase{
 		mended: dropIn("app.socket", "[Socket]\nListenStream=80"), lost: asksService("127.0.0.1:80")},
 	{rule: "handoffd-listen-ignored", base: "handoffd", bad: dropIn("app.service", handoffdStart+"--listen app=8080"+program)},
 	{rule: "handoffd-socket-not-wanted", base: "handoffd", bad: files{"app.service": withoutWants(good["handoffd"]["app.service"])}, lost: asksService("127.0.0.1:8080")},
-	{rule: "handoffd-type", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=forking\nTimeoutStartSec=1"), lost: stays},
+	{rule: "handoffd-type", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=forking\nTimeoutStartSec=1"), mended: files{}, lost: stays},
 	{rule: "handoffd-oneshot", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=oneshot")},
 	{rule: "handoffd-stdin", base: "handoffd", bad: dropIn("app.service", "[Service]\nStandardInput=socket"), lost: asks},
 	{rule: "handoffd-accept", base: "handoffd", bad: files{
 		"app.socket.d/test.conf": "[Socket]\nAccept=yes\nMaxConnections=256\nTriggerLimitIntervalSec=0\n",
 		"app.service":            "",
 		"app@.service":           strings.NewReplacer("FileDescriptorStoreMax=16\n", "", "Restart=on-failure\n", "").Replace(good["handoffd"]["app.service"]),
-	}, mended: files{}, lost: asks},
+	}, mended: files{}},
 	{rule: "handoffd-stop-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillMode=\n"+handoffdStart+"--stop-signal SIGUSR2"+program+" -drain-signal 12"), lost: underWay("restart")},
 	{rule: "handoffd-kill-mode", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillMode=process")},
 	{rule: "handoffd-kill-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillSignal=SIGQUIT"), lost: underWay("restart")},
-	{rule: "handoffd-reload-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=\nReloadSignal=SIGUSR2"), lost: underWay("reload")},
-	{rule: "handoffd-store", base: "handoffd", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/app -store"), lost: kept},
+	{rule: "handoffd-reload-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=\nReloadSignal=SIGUSR2")},
+	{rule: "handoffd-store", base: "handoffd", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/app -store"), lost: kept},
 	{rule: "handoffd-no-reload", base: "handoffd", bad: dropIn("app.service", "[Service]\nExecReload=")},
 	{rule: "handoffd-reload-ignored", base: "handoffd", bad: dropIn("app.service", "[Service]\nExecReload=\nExecReload=-/usr/local/bin/handoffd reload")},
 	{rule: "handoffd-control", base: "handoffd", bad: dropIn("app.service", "[Service]\nRuntimeDirectory=")},

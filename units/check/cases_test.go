@@ -40,7 +40,7 @@ type ruleCase struct {
 	rule    string
 	base    string
 	bad     files
-	mended  files // the bad pair, mended; nil where the drop-in of DropIns mends it, or else the base is what it should be
+	mended  files // laid over the base instead; where nil the drop-ins of DropIns mend the bad pair, or the base is what it should be
 	systemd int
 	user    bool
 	lost    scenario // how a client is lost; for each rule of severity Loss
@@ -62,11 +62,11 @@ func (c ruleCase) fixed(findings []Finding) files {
 	if c.mended != nil {
 		return c.over(c.mended)
 	}
+	all := c.over(c.bad)
 	fixes := DropIns(findings)
 	if len(fixes) == 0 {
-		return c.over(nil)
+		all = c.over(nil)
 	}
-	all := c.over(c.bad)
 	for name, text := range fixes {
 		all[name+".d/zz-mend.conf"] = text
 	}
@@ -131,6 +131,10 @@ func TestRules(t *testing.T) {
 			}
 			if rest := c.run(t, c.fixed(findings)); len(rest) > 0 {
 				t.Errorf("the mended pair is not clean: %v", rest)
+			}
+			c.mended = nil
+			if rest := c.run(t, c.fixed(findings)); slices.Contains(found(rest), c.rule) && c.rule != "wrong-section" { // whose line stays
+				t.Errorf("the drop-ins do not mend it: %v", rest)
 			}
 		})
 	}

@@ -31,11 +31,14 @@ func Check(pairs []*Pair, o Options) []Finding {
 		o.SomaxConn = 4096
 	}
 	var all []*Unit
+	var aimed []*Pair
 	for _, p := range pairs {
+		p = p.forVersion(o.Systemd)
+		aimed = append(aimed, p)
 		all = append(all, p.Sockets...)
 	}
 	var findings []Finding
-	for _, p := range pairs {
+	for _, p := range aimed {
 		c := &checker{Pair: p, Options: o, neighbours: all, daemon: findDaemon(p.Service)}
 		for _, r := range rules() {
 			c.rule = r
@@ -128,15 +131,10 @@ func accepts(socket *Unit) bool {
 	return yes
 }
 
-// serviceType is Type= as this systemd understands it.
-func (c *checker) serviceType(u *Unit) (string, units.Option) {
+// serviceType is Type=, or what it is where it is not set.
+func serviceType(u *Unit) (string, units.Option) {
 	at, _ := u.last("Service", "Type")
-	switch at.Value {
-	case "notify-reload":
-		if c.Systemd >= 253 {
-			return at.Value, at
-		}
-	case "simple", "exec", "forking", "oneshot", "dbus", "notify", "idle":
+	if at.Value != "" {
 		return at.Value, at
 	}
 	if o, ok := u.last("Service", "BusName"); ok {
@@ -149,8 +147,8 @@ func (c *checker) serviceType(u *Unit) (string, units.Option) {
 }
 
 // notifies reports whether the service has to say when it is ready.
-func (c *checker) notifies(u *Unit) bool {
-	t, _ := c.serviceType(u)
+func notifies(u *Unit) bool {
+	t, _ := serviceType(u)
 	return strings.HasPrefix(t, "notify")
 }
 

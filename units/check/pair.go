@@ -148,3 +148,25 @@ func (p *Pair) findOthers(s Source) error {
 	}
 	return nil
 }
+
+// forVersion is the pair with what this version of systemd does not ignore.
+func (p *Pair) forVersion(version int) *Pair {
+	aim := func(u *Unit) *Unit {
+		if u == nil {
+			return nil
+		}
+		aimed := *u
+		aimed.held = u.heldBy(version)
+		return &aimed
+	}
+	aimed := *p
+	aimed.Service = aim(p.Service)
+	aimed.Sockets, aimed.others = nil, nil
+	for _, u := range p.Sockets {
+		aimed.Sockets = append(aimed.Sockets, aim(u))
+	}
+	for _, u := range p.others {
+		aimed.others = append(aimed.others, aim(u))
+	}
+	return &aimed
+}

@@ -66,8 +66,7 @@ func (c *checker) acceptNotStream() {
 		i := slices.IndexFunc(all, func(a address) bool { return a.kind == "Datagram" || a.kind == "FIFO" })
 		if i >= 0 {
 			at, _ := s.yes("Socket", "Accept")
-			c.report(s, at, fmt.Sprintf("systemd does not load the unit: there is nothing to accept on %v", all[i]), "Accept=no, or another unit for it").
-				set("Socket", "Accept", "no")
+			c.report(s, at, fmt.Sprintf("systemd does not load the unit: there is nothing to accept on %v", all[i]), "Accept=no, or another unit for it")
 		}
 	}
 }
@@ -75,8 +74,7 @@ func (c *checker) acceptNotStream() {
 func (c *checker) acceptService() {
 	for _, s := range c.accepting() {
 		if o, ok := s.last("Socket", "Service"); ok {
-			c.report(s, o, fmt.Sprintf("systemd does not load the unit: with Accept=yes it starts %s, and no other", target(s)), "remove Service=, and name the template after the socket").
-				set("Socket", "Service", "")
+			c.report(s, o, fmt.Sprintf("systemd does not load the unit: with Accept=yes it starts %s, and no other", target(s)), "remove Service=, which a drop-in cannot, and name the template after the socket")
 		}
 	}
 }

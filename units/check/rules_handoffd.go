@@ -56,8 +56,8 @@ var handoffdRules = []Rule{
 		check: (*checker).handoffdStdin,
 	},
 	{
-		ID: "handoffd-accept", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "With Accept=yes handoffd inherits one connection, and starts generations for it that expect a listening socket.",
+		ID: "handoffd-accept", Severity: Unwise, Man: "systemd.socket(5)",
+		Doc:   "With Accept=yes there is a handoffd for each connection, with nothing to hand over: a reload of the one does not replace the program of the others.",
 		check: (*checker).handoffdAccept,
 	},
 	{
@@ -71,13 +71,13 @@ var handoffdRules = []Rule{
 		check: (*checker).handoffdKillMode,
 	},
 	{
-		ID: "handoffd-kill-signal", Severity: Loss, Man: "systemd.kill(5)",
-		Doc:   "handoffd stops on SIGTERM and SIGINT. SIGHUP is a reload, and any other signal ends it before the generations have drained.",
+		ID: "handoffd-kill-signal", Severity: Loss, Man: "handoffd(8)",
+		Doc:   "handoffd stops on SIGTERM, SIGINT and SIGUSR1. On another KillSignal= it ends at once, or does something else until it is killed: either way the generations cannot drain.",
 		check: (*checker).handoffdKillSignal,
 	},
 	{
-		ID: "handoffd-reload-signal", Severity: Loss, Man: "systemd.service(5)",
-		Doc:   "handoffd reloads on SIGHUP. Any other ReloadSignal= stops or kills it.",
+		ID: "handoffd-reload-signal", Severity: Ineffective, Man: "handoffd(8)",
+		Doc:   "handoffd reloads on SIGHUP and on SIGRTMIN+1. On any other ReloadSignal= it does something else, or nothing, and systemctl reload waits in vain.",
 		check: (*checker).handoffdReloadSignal,
 	},
 	{
@@ -210,7 +210,7 @@ func (c *checker) handoffdType(unfit, reason string) {
 	if c.daemon == nil {
 		return
 	}
-	if t, at := c.serviceType(c.Service); t == unfit {
+	if t, at := serviceType(c.Service); t == unfit {
 		c.report(c.Service, at, reason, "Type=notify").set("Service", "Type", "notify")
 	}
 }
@@ -230,7 +230,7 @@ func (c *checker) handoffdAccept() {
 	}
 	for _, s := range c.accepting() {
 		at, _ := s.yes("Socket", "Accept")
-		c.report(s, at, "handoffd inherits a connection, where its program expects to listen", "Accept=no, and a service that is no template").set("Socket", "Accept", "no")
+		c.report(s, at, "each connection has a handoffd of its own", "Accept=no, and a service that is no template")
 	}
 }
 
@@ -275,18 +275,18 @@ func (c *checker) handoffdKillSignal() {
 	}
 	for _, name := range []string{"KillSignal", "RestartKillSignal"} {
 		o, ok := c.Service.last("Service", name)
-		if ok && !isKill(o.Value) && !slices.Contains([]string{"TERM", "15", "INT", "2"}, signalName(o.Value)) {
+		if ok && !isKill(o.Value) && !slices.Contains([]string{"TERM", "15", "INT", "2", "USR1", "10"}, signalName(o.Value)) {
 			c.report(c.Service, o, fmt.Sprintf("%s does not make handoffd drain", o.Value), name+"=SIGTERM").set("Service", name, "SIGTERM")
 		}
 	}
 }
 
 func (c *checker) handoffdReloadSignal() {
-	if t, _ := c.serviceType(c.Service); c.daemon == nil || t != "notify-reload" {
+	if t, _ := serviceType(c.Service); c.daemon == nil || t != "notify-reload" {
 		return
 	}
-	if o, ok := c.Service.last("Service", "ReloadSignal"); ok && signalName(o.Value) != "HUP" && o.Value != "1" {
-		c.report(c.Service, o, fmt.Sprintf("%s ends handoffd instead of reloading it", o.Value), "ReloadSignal=SIGHUP").set("Service", "ReloadSignal", "SIGHUP")
+	if o, ok := c.Service.last("Service", "ReloadSignal"); ok && !slices.Contains([]string{"HUP", "1", "RTMIN+1", "35"}, signalName(o.Value)) {
+		c.report(c.Service, o, fmt.Sprintf("handoffd does not reload on %s", o.Value), "ReloadSignal=SIGHUP").set("Service", "ReloadSignal", "SIGHUP")
 	}
 }
 
@@ -301,7 +301,7 @@ func (c *checker) handoffdNoReload() {
 	if c.daemon == nil {
 		return
 	}
-	if t, _ := c.serviceType(c.Service); t != "notify-reload" && len(c.Service.list("Service", "ExecReload")) == 0 {
+	if t, _ := serviceType(c.Service); t != "notify-reload" && len(c.Service.list("Service", "ExecReload")) == 0 {
 		cmd, _ := start(c.Service)
 		c.report(c.Service, c.daemon.at, "systemctl reload is refused", "ExecReload=handoffd reload").set("Service", "ExecReload", cmd.args[0]+" reload")
 	}
@@ -371,7 +371,7 @@ func (c *checker) handoffdCgroupsProtected() {
 		return
 	}
 	o, _ := c.Service.last("Service", "ProtectControlGroups")
-	if yes, _ := parseBool(o.Value); yes || o.Value == "strict" && c.Systemd >= 257 {
+	if yes, _ := parseBool(o.Value); yes || o.Value == "strict" {
 		c.report(c.Service, o, fmt.Sprintf("ProtectControlGroups=%s makes Delegate= useless", o.Value), "ProtectControlGroups=no; from v257 on private").
 			set("Service", "ProtectControlGroups", "no")
 	}

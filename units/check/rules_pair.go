@@ -279,9 +279,9 @@ func (c *checker) conditionOnService() {
 		return
 	}
 	for _, s := range c.listening() {
-		for _, o := range service.options {
+		for _, o := range service.held {
 			condition := o.Section == "Unit" && strings.HasPrefix(o.Name, "Condition") && o.Value != ""
-			if condition && !slices.ContainsFunc(s.options, func(p units.Option) bool { return p.Name == o.Name && p.Value == o.Value }) {
+			if condition && !slices.ContainsFunc(s.held, func(p units.Option) bool { return p.Name == o.Name && p.Value == o.Value }) {
 				c.report(service, o, fmt.Sprintf("where the condition does not hold, connections start the service in vain until %s fails", s.Name),
 					"put it into the socket too").Fix = []Assign{{s.Name, "Unit", o.Name, o.Value}}
 			}

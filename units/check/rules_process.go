@@ -16,6 +16,11 @@ var processRules = []Rule{
 		check: (*checker).typeSimple,
 	},
 	{
+		ID: "sockets-to-shell", Severity: Loss, Man: "sd_listen_fds(3)",
+		Doc:   "LISTEN_PID names the main process. Where that is a shell or su, and the program its child, the program takes the sockets for another one's, and inherits nothing.",
+		check: (*checker).socketsToShell,
+	},
+	{
 		ID: "notify-child", Severity: Loss, Man: "systemd.service(5)", Issues: []int{24516},
 		Doc:   "With NotifyAccess=main, which Type=notify implies, only the main process may say READY=1. Where that is a shell or su, and the program its child, the service never gets ready, and is killed after TimeoutStartSec=.",
 		check: (*checker).notifyChild,
@@ -82,7 +87,7 @@ func (c *checker) typeSimple() {
 	if service == nil || len(c.listening()) == 0 {
 		return
 	}
-	if t, at := c.serviceType(service); t == "simple" || t == "exec" || t == "idle" {
+	if t, at := serviceType(service); t == "simple" || t == "exec" || t == "idle" {
 		mend := "Type=notify, if the program says READY=1, as sd_notify(3) has it"
 		if c.daemon != nil {
 			mend = "Type=notify: handoffd says READY=1"
@@ -94,17 +99,25 @@ func (c *checker) typeSimple() {
 	}
 }
 
-func (c *checker) notifyChild() {
+func (c *checker) socketsToShell() {
 	service := c.service()
-	if service == nil || !c.notifies(service) {
-		return
-	}
-	if access := service.value("Service", "NotifyAccess"); access == "all" {
+	if service == nil || len(c.listening()) == 0 || service.value("Service", "StandardInput") == "socket" {
 		return
 	}
 	cmd, at := start(service)
 	if reason := forks(cmd); reason != "" {
-		c.report(service, at, reason+": its READY=1 is not heard, and the start times out", "exec the program as the last thing the shell does; or NotifyAccess=all").
+		c.report(service, at, reason+", and it inherits no sockets: LISTEN_PID names its parent", "exec the program as the last thing that the shell does")
+	}
+}
+
+func (c *checker) notifyChild() {
+	service := c.service()
+	if service == nil || !notifies(service) || service.value("Service", "NotifyAccess") == "all" || c.already("sockets-to-shell") {
+		return
+	}
+	cmd, at := start(service)
+	if reason := forks(cmd); reason != "" {
+		c.report(service, at, reason+": its READY=1 is not heard, and the start times out", "exec the program as the last thing that the shell does; or NotifyAccess=all").
 			set("Service", "NotifyAccess", "all")
 	}
 }
@@ -130,7 +143,7 @@ func forks(cmd command) string {
 
 func (c *checker) notifyAccessNone() {
 	service := c.service()
-	if o, _ := service.last("Service", "NotifyAccess"); o.Value == "none" && (c.notifies(service) ||
+	if o, _ := service.last("Service", "NotifyAccess"); o.Value == "none" && (notifies(service) ||
 		service.span(0, "Service", "WatchdogSec") > 0 || service.count(0, "Service", "FileDescriptorStoreMax") > 0) {
 		c.report(service, o, "Type=notify, WatchdogSec= or FileDescriptorStoreMax= makes it NotifyAccess=main", "NotifyAccess=main").
 			set("Service", "NotifyAccess", "main")
@@ -161,7 +174,7 @@ func denied(service *Unit, family string) (at units.Option, yes bool) {
 
 func (c *checker) notifyNoUnix() {
 	service := c.service()
-	if service == nil || !c.notifies(service) {
+	if service == nil || !notifies(service) {
 		return
 	}
 	if at, yes := denied(service, "AF_UNIX"); yes {
@@ -249,7 +262,7 @@ func (c *checker) execStopSignals() {
 
 func (c *checker) reloadAsync() {
 	service := c.service()
-	if service == nil || c.daemon == nil && !c.notifies(service) {
+	if service == nil || c.daemon == nil && !notifies(service) {
 		return
 	}
 	for _, o := range service.list("Service", "ExecReload") {
@@ -265,7 +278,7 @@ func (c *checker) reloadAsync() {
 
 func (c *checker) reloadTwice() {
 	service := c.service()
-	if t, _ := c.serviceType(service); t != "notify-reload" {
+	if t, _ := serviceType(service); t != "notify-reload" {
 		return
 	}
 	if all := service.list("Service", "ExecReload"); len(all) > 0 {
@@ -276,7 +289,7 @@ func (c *checker) reloadTwice() {
 
 func (c *checker) reloadSignalIgnored() {
 	service := c.service()
-	if t, _ := c.serviceType(service); t != "notify-reload" {
+	if t, _ := serviceType(service); t != "notify-reload" {
 		if o, ok := service.last("Service", "ReloadSignal"); ok {
 			c.report(service, o, "without Type=notify-reload nobody sends the signal", "Type=notify-reload, or remove the line")
 		}
@@ -285,7 +298,7 @@ func (c *checker) reloadSignalIgnored() {
 
 func (c *checker) pidFile() {
 	service := c.service()
-	if t, _ := c.serviceType(service); t != "forking" {
+	if t, _ := serviceType(service); t != "forking" {
 		if o, ok := service.last("Service", "PIDFile"); ok {
 			c.report(service, o, fmt.Sprintf("with Type=%s systemd knows the main process, and only removes the file", t), "remove the line").
 				set("Service", "PIDFile", "")

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -33,11 +32,6 @@ var storeRules = []Rule{
 		Doc:   "For each descriptor that is stored the manager looks at all those before: storing 8,000 one by one kept systemd 252 busy for 32 s, in which it did nothing else. Descriptors in flight inside one stored socket cost one entry.",
 		check: (*checker).storeLarge,
 	},
-	{
-		ID: "limit-nofile", Severity: Loss, Man: "systemd.exec(5)",
-		Doc:   "A service whose LimitNOFILE= has no room for the descriptors that it inherits, its sockets and all that it stored, does not start.",
-		check: (*checker).limitNoFile,
-	},
 }
 
 // storeMax is how many descriptors a service may store.
@@ -54,7 +48,7 @@ func (u *Unit) restarts() bool {
 
 func (c *checker) storeRestartNo() {
 	service := c.service()
-	preserved := c.Systemd >= 254 && service.value("Service", "FileDescriptorStorePreserve") == "yes"
+	preserved := service.value("Service", "FileDescriptorStorePreserve") == "yes"
 	if service.storeMax() == 0 || service.restarts() || preserved || len(c.accepting()) > 0 {
 		return
 	}
@@ -109,24 +103,5 @@ func (c *checker) storeLarge() {
 	service := c.service()
 	if o, ok := service.last("Service", "FileDescriptorStoreMax"); ok && service.storeMax() >= 4096 {
 		c.report(service, o, fmt.Sprintf("storing %s descriptors one by one keeps the manager busy for seconds", o.Value), "store few, that hold the others: a socket with descriptors in flight")
-	}
-}
-
-func (c *checker) limitNoFile() {
-	service := c.service()
-	o, ok := service.last("Service", "LimitNOFILE")
-	soft, _, _ := strings.Cut(o.Value, ":")
-	n := 0
-	if _, err := fmt.Sscan(soft, &n); !ok || err != nil || soft == "infinity" {
-		return
-	}
-	need := 3 + service.storeMax()
-	for _, s := range c.listening() {
-		all, _ := addresses(s)
-		need += len(all)
-	}
-	if n < need {
-		c.report(service, o, fmt.Sprintf("%d descriptors are too few for those that it may inherit, which are %d", n, need), fmt.Sprintf("LimitNOFILE=%d or more", 2*need)).
-			set("Service", "LimitNOFILE", fmt.Sprint(2*need))
 	}
 }

@@ -76,7 +76,7 @@ var syntaxRules = []Rule{
 	},
 	{
 		ID: "bad-value", Severity: Ineffective, Man: "systemd.syntax(7)",
-		Doc:   "A value that systemd cannot read is ignored, and what held before holds: a boolean that is none, a time span, a kind that there is not.",
+		Doc:   "A value that systemd cannot read is ignored, and what held before holds: a boolean that is none, a time span, a kind that there is not. So is an empty one, for most options of a single value: it takes nothing back.",
 		check: func(c *checker) { c.options(badValue) },
 	},
 }
@@ -147,32 +147,44 @@ func valueTooNew(c *checker, u *Unit, o units.Option) {
 	}
 }
 
-// values says which values an option takes that the rules read.
+// values says which values an option takes that has a single one. Others are as if
+// they were not there, and in most so is an empty one: it takes nothing back.
 var values = map[string]func(string) bool{
-	"Type":         oneOf("simple exec forking oneshot dbus notify notify-reload idle"),
-	"KillMode":     oneOf("control-group process mixed none"),
-	"Restart":      oneOf("no always on-success on-failure on-abnormal on-abort on-watchdog"),
-	"NotifyAccess": oneOf("none main exec all"),
-	"OOMPolicy":    oneOf("continue stop kill"),
-	"BindIPv6Only": oneOf("default both ipv6-only"),
-	"Backlog":      number, "MaxConnections": number, "TriggerLimitBurst": number, "PollLimitBurst": number,
-	"StartLimitBurst": number, "FileDescriptorStoreMax": number,
+	"Type":         oneOf("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"),
+	"KillMode":     oneOf("", "control-group", "process", "mixed", "none"),
+	"Restart":      oneOf("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"),
+	"NotifyAccess": oneOf("none", "main", "exec", "all"),
+	"OOMPolicy":    oneOf("continue", "stop", "kill"),
+	"BindIPv6Only": oneOf("default", "both", "ipv6-only"),
+	"Backlog":      number, "MaxConnections": number, "MaxConnectionsPerSource": number, "TriggerLimitBurst": number,
+	"PollLimitBurst": number, "StartLimitBurst": number, "FileDescriptorStoreMax": number,
 	"TimeoutStartSec": timeSpan, "TimeoutStopSec": timeSpan, "TimeoutSec": timeSpan, "RestartSec": timeSpan,
 	"StartLimitIntervalSec": timeSpan, "TriggerLimitIntervalSec": timeSpan, "PollLimitIntervalSec": timeSpan, "WatchdogSec": timeSpan,
 	"Accept": boolean, "FlushPending": boolean, "FreeBind": boolean, "Transparent": boolean, "ReusePort": boolean,
-	"NonBlocking": boolean, "RemainAfterExit": boolean, "StopWhenUnneeded": boolean, "DynamicUser": boolean, "PrivateNetwork": boolean,
+	"NonBlocking": boolean, "RemainAfterExit": boolean, "StopWhenUnneeded": boolean, "PrivateNetwork": boolean,
+	"DynamicUser": func(s string) bool { return s == "" || boolean(s) },
+	"KillSignal":  some, "RestartKillSignal": some, "ReloadSignal": some, "StandardInput": some, "ProtectSystem": some,
+	"LimitNOFILE": some, "RuntimeDirectoryPreserve": some, "ReceiveBuffer": some, "Service": some, "BusName": some,
+	"ProtectControlGroups": some, "FileDescriptorStorePreserve": some,
+}
+
+// readable reports whether systemd takes the value of an option.
+func readable(o units.Option) bool {
+	good := values[o.Name]
+	return good == nil || good(o.Value) || strings.Contains(o.Value, "%")
 }
 
 func badValue(c *checker, u *Unit, o units.Option) {
-	if good := values[o.Name]; good != nil && o.Value != "" && !strings.Contains(o.Value, "%") && !good(o.Value) {
+	if !readable(o) {
 		c.report(u, o, fmt.Sprintf("systemd cannot read %s=%s, and ignores it", o.Name, o.Value), "write a value that the man page names")
 	}
 }
 
-func oneOf(list string) func(string) bool {
-	return func(s string) bool { return slices.Contains(strings.Fields(list), s) }
+func oneOf(all ...string) func(string) bool {
+	return func(s string) bool { return slices.Contains(all, s) }
 }
 
+func some(s string) bool     { return s != "" }
 func number(s string) bool   { _, err := strconv.ParseUint(s, 0, 32); return err == nil }
 func timeSpan(s string) bool { _, ok := parseSpan(s); return ok }
 func boolean(s string) bool  { _, ok := parseBool(s); return ok }

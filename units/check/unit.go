@@ -19,7 +19,8 @@ type Unit struct {
 	Masked   bool     // it is a link to /dev/null, or empty, and cannot be started
 	User     bool     // of a user's manager
 
-	options []units.Option
+	options []units.Option // all, in the order in which they are read
+	held    []units.Option // those of them that systemd does not ignore
 	ignored []*units.SyntaxError
 	broken  *units.SyntaxError // why systemd does not load it
 }
@@ -82,7 +83,20 @@ func load(s Source, name string) (*Unit, error) {
 		}
 		u.add(path, text, i == 0)
 	}
+	u.held = u.heldBy(Newest)
 	return u, nil
+}
+
+// heldBy are the options that this version of systemd does not ignore.
+func (u *Unit) heldBy(version int) (held []units.Option) {
+	for _, o := range u.options {
+		k := knownOptions()[o.Name]
+		if slices.Contains(k.sections, o.Section) && k.since <= version && (k.gone == 0 || k.gone > version) &&
+			newValues[o.Name][o.Value] <= version && readable(o) {
+			held = append(held, o)
+		}
+	}
+	return held
 }
 
 // add merges one file. A line at which systemd gives up ends that file; where it is
@@ -112,12 +126,12 @@ func (u *Unit) own() string {
 }
 
 // last returns the assignment that holds, of an option that has one value: the last
-// one of any of the names. An empty one is as good as none.
+// of any of the names. An empty one is as good as none.
 func (u *Unit) last(section string, names ...string) (units.Option, bool) {
 	if u == nil {
 		return units.Option{}, false
 	}
-	for _, o := range slices.Backward(u.options) {
+	for _, o := range slices.Backward(u.held) {
 		if o.Section == section && slices.Contains(names, o.Name) {
 			return o, o.Value != ""
 		}
@@ -137,7 +151,7 @@ func (u *Unit) list(section string, names ...string) (all []units.Option) {
 	if u == nil {
 		return nil
 	}
-	for _, o := range u.options {
+	for _, o := range u.held {
 		switch {
 		case o.Section != section || !slices.Contains(names, o.Name):
 		case o.Value == "":
@@ -163,23 +177,11 @@ func (u *Unit) names(section string, options ...string) map[string]units.Option 
 	return names
 }
 
-// yes reports whether a boolean option is on, and where it was last set. What is no
-// boolean systemd ignores.
+// yes reports whether a boolean option is on, and where that was said.
 func (u *Unit) yes(section, name string) (units.Option, bool) {
-	var at units.Option
-	yes := false
-	if u == nil {
-		return at, false
-	}
-	for _, o := range u.options {
-		if o.Section != section || o.Name != name {
-			continue
-		}
-		if v, ok := parseBool(o.Value); ok || o.Value == "" {
-			at, yes = o, v
-		}
-	}
-	return at, yes
+	o, _ := u.last(section, name)
+	yes, _ := parseBool(o.Value)
+	return o, yes
 }
 
 // at is where a finding about something that is absent points to: the first of the

@@ -26,6 +26,7 @@ var (
 	drainTimeout = flag.Duration("drain-timeout", time.Minute, "how long to wait for lines under way")
 	drainSignal  = flag.Int("drain-signal", int(syscall.SIGTERM), "the signal to stop on")
 	store        = flag.Bool("store", false, "store each connection, and go on with those that are stored")
+	listen       = flag.String("listen", "", "bind this address")
 	addAddress   = flag.String("add-address", "", "give the interface lo this address, and end")
 )
 
@@ -91,7 +92,13 @@ func run() error {
 			return err
 		}
 	}
-	if len(set.Names()) == 0 {
+	if *listen != "" {
+		ln, err := net.Listen("tcp", *listen)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, ln)
+	} else if len(set.Names()) == 0 {
 		return errors.New("no sockets were passed")
 	}
 	for _, ln := range listeners {
