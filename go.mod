@@ -11,3 +11,5 @@ require (
 	golang.org/x/sys v0.49.0
 	pgregory.net/rapid v1.3.0
 )
+
+require github.com/godbus/dbus/v5 v5.1.0 // indirect

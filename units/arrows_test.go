@@ -23,7 +23,8 @@ var arrows = map[string][]string{
 	"handoff/internal/supervisor": {"handoff/internal/generation", "handoff/internal/rotation", "activation", "notify", "handoff/parcel"},
 	"handoff/internal/control":    nil,
 	"handoff/internal/rotation":   nil,
-	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "units"},
+	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "units", "units/check"},
+	"units/check":                 {"units"},
 }
 
 // foreign says which packages from outside the standard library the two

@@ -102,6 +102,7 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 			commitCommand(),
 			abortCommand(),
 			statusCommand(),
+			checkCommand(),
 			unitCommand(),
 			reexecCommand(),
 		},

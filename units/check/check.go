@@ -2,7 +2,6 @@ package check
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -69,10 +68,7 @@ type checker struct {
 func (c *checker) report(u *Unit, at units.Option, reason, mend string) *Finding {
 	f := &Finding{
 		Rule: c.rule.ID, Severity: c.rule.Severity, Unit: u.Name, File: at.File, Line: at.Line,
-		Reason: reason, Mend: mend, Man: c.rule.Man,
-	}
-	for _, n := range c.rule.Issues {
-		f.Issues = append(f.Issues, fmt.Sprintf("https://github.com/systemd/systemd/issues/%d", n))
+		Reason: reason, Mend: mend, Man: c.rule.Man, Issues: c.rule.Threads(),
 	}
 	c.findings = append(c.findings, f)
 	return f
@@ -105,14 +101,6 @@ func (c *checker) sockets() (all []*Unit) {
 		}
 	}
 	return all
-}
-
-// units are all units of the pair.
-func (c *checker) units() []*Unit {
-	if c.Service == nil {
-		return c.Sockets
-	}
-	return append(c.Sockets[:len(c.Sockets):len(c.Sockets)], c.Service)
 }
 
 // listening are the sockets that the service itself inherits: Accept=no.

@@ -41,6 +41,14 @@ type Rule struct {
 	check func(c *checker)
 }
 
+// Threads are the addresses of the Issues.
+func (r Rule) Threads() (addresses []string) {
+	for _, n := range r.Issues {
+		addresses = append(addresses, fmt.Sprintf("https://github.com/systemd/systemd/issues/%d", n))
+	}
+	return addresses
+}
+
 // Rules returns all rules, the gravest first.
 func Rules() []Rule {
 	all := slices.Clone(rules())

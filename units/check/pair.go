@@ -41,10 +41,17 @@ func Load(s Source, names ...string) ([]*Pair, error) {
 	return pairs, nil
 }
 
+// Units are the sockets and the service, as far as there are any.
+func (p *Pair) Units() []*Unit {
+	if p.Service == nil {
+		return p.Sockets
+	}
+	return append(p.Sockets[:len(p.Sockets):len(p.Sockets)], p.Service)
+}
+
 // has reports whether a unit of this name is part of p.
 func (p *Pair) has(name string) bool {
-	return p.Service != nil && p.Service.Name == name ||
-		slices.ContainsFunc(p.Sockets, func(u *Unit) bool { return u.Name == name })
+	return slices.ContainsFunc(p.Units(), func(u *Unit) bool { return u.Name == name })
 }
 
 // same reports whether q is what p is.

@@ -14,7 +14,7 @@ var syntaxRules = []Rule{
 		ID: "unit-broken", Severity: Loss, Man: "systemd.syntax(7)",
 		Doc: "At a line that is not UTF-8, or a section that is not closed, systemd gives up on the unit file and loads no unit from it.",
 		check: func(c *checker) {
-			for _, u := range c.units() {
+			for _, u := range c.Units() {
 				if u.broken != nil {
 					c.report(u, units.Option{File: u.broken.File, Line: u.broken.Line},
 						"systemd does not load the unit: "+u.broken.Reason, "mend the line, and see what systemd-analyze verify says")
@@ -26,7 +26,7 @@ var syntaxRules = []Rule{
 		ID: "line-ignored", Severity: Ineffective, Man: "systemd.syntax(7)",
 		Doc: "A line that is no assignment, or stands in no section, is ignored. So is what follows a broken line in a drop-in.",
 		check: func(c *checker) {
-			for _, u := range c.units() {
+			for _, u := range c.Units() {
 				for _, e := range u.ignored {
 					c.report(u, units.Option{File: e.File, Line: e.Line}, "systemd ignores the line: "+e.Reason, "mend or remove the line")
 				}
@@ -37,7 +37,7 @@ var syntaxRules = []Rule{
 		ID: "unknown-section", Severity: Ineffective, Man: "systemd.unit(5)",
 		Doc: "A service has the sections [Unit], [Service] and [Install], a socket [Unit], [Socket] and [Install]. Others are ignored as a whole, unless their name begins with X-.",
 		check: func(c *checker) {
-			for _, u := range c.units() {
+			for _, u := range c.Units() {
 				seen := []string{"Unit", "Install", u.own()}
 				for _, o := range u.options {
 					if !slices.Contains(seen, o.Section) && !strings.HasPrefix(o.Section, "X-") {
@@ -83,7 +83,7 @@ var syntaxRules = []Rule{
 
 // options calls f for each assignment of a section that the unit may have.
 func (c *checker) options(f func(c *checker, u *Unit, o units.Option)) {
-	for _, u := range c.units() {
+	for _, u := range c.Units() {
 		for _, o := range u.options {
 			if slices.Contains([]string{"Unit", "Install", u.own()}, o.Section) && !strings.HasPrefix(o.Name, "X-") {
 				f(c, u, o)
