@@ -55,6 +55,10 @@ func (r *run) drain() error {
 	})()
 	s.manifest.finish()
 	receive(ctx, r.probing.done)
+	for ln := range s.names {
+		ln.Close() // or what it accepts would take the reserve
+	}
+	r.reserve.release()
 	s.openOutbox(ctx)
 	errs := r.finish(ctx)
 
@@ -158,9 +162,6 @@ func (r *run) finish(ctx context.Context) (errs []error) {
 			break
 		}
 		errs = append(errs, err)
-	}
-	for ln := range s.names {
-		ln.Close() // what the program accepts by itself
 	}
 	for _, t := range []struct {
 		task

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/loadtest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
@@ -188,7 +189,7 @@ func TestUserManager(t *testing.T) {
 		m.WriteFile("/etc/group", append(m.ReadFile("/etc/group"), fmt.Sprintf("app:x:%d:\n", uid)...), 0o644)
 		m.WriteFile("/etc/systemd/user/app.service", []byte(service(`{"HTTP":"127.0.0.1:8080"}`)), 0o644)
 		if out, err := m.TrySystemctl("start", fmt.Sprintf("user@%d.service", uid)); err != nil {
-			t.Skipf("no user manager here: %v %s", err, out)
+			handoff.Skip(t, fmt.Sprintf("no user manager here: %v %s", err, out))
 		}
 		systemctl := func(args ...string) string {
 			return m.Output(append([]string{"setpriv", fmt.Sprintf("--reuid=%d", uid), fmt.Sprintf("--regid=%d", uid), "--clear-groups",

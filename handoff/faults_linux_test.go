@@ -16,27 +16,33 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// connect opens connections to the echo listener and has each answered once.
+// connect opens connections to the echo listener.
 func connect(t *testing.T, addr string, n int) []*summer {
+	t.Helper()
+	return Connect(t, func() (net.Conn, error) { return net.Dial("tcp", addr) }, n)
+}
+
+// Connect opens connections to the echo listener and has each answered once.
+func Connect(t *testing.T, dial func() (net.Conn, error), n int) []*summer {
 	t.Helper()
 	var clients []*summer
 	for range n {
-		c, err := net.Dial("tcp", addr)
+		c, err := dial()
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
 		clients = append(clients, newSummer(c))
 	}
-	if alive := step(t, clients); alive != n {
+	if alive := Step(t, clients); alive != n {
 		t.Fatalf("%d of %d new connections work", alive, n)
 	}
 	return clients
 }
 
-// step has each client go on, and returns how many can. A connection that is
+// Step has each client go on, and returns how many can. A connection that is
 // neither served nor closed fails the test, and so does a wrong answer.
-func step(t *testing.T, clients []*summer) (alive int) {
+func Step(t *testing.T, clients []*summer) (alive int) {
 	t.Helper()
 	for i, s := range clients {
 		err := s.step()
@@ -94,7 +100,7 @@ func TestKilledWhileDraining(t *testing.T) {
 				next = m.start(app)
 			}
 			g = next
-			if alive := step(t, clients); err == nil && alive != len(clients) {
+			if alive := Step(t, clients); err == nil && alive != len(clients) {
 				t.Errorf("%d of %d connections went on", alive, len(clients))
 			}
 			get(t, web)
@@ -144,7 +150,7 @@ func TestSuccessorDies(t *testing.T) {
 			}
 			g.close()
 			g = m.start(app)
-			alive := step(t, clients)
+			alive := Step(t, clients)
 			if alive < c.alive || alive > c.most {
 				t.Errorf("%d of %d connections went on, want %d to %d", alive, n, c.alive, c.most)
 			}
@@ -197,7 +203,7 @@ func TestStoreFull(t *testing.T) {
 				t.Errorf("%d entries in a store of %d", n, c.limit)
 			}
 			g = m.start(app)
-			if alive := step(t, clients); (alive == len(clients)) != c.alive {
+			if alive := Step(t, clients); (alive == len(clients)) != c.alive {
 				t.Errorf("%d of %d connections went on", alive, len(clients))
 			}
 			get(t, web)
@@ -260,7 +266,7 @@ func TestFileLimit(t *testing.T) {
 	g = m.restart(g, narrow)
 	g.mustReport(parcel.LimitFiles + " is 100")
 	g = m.restart(g, app)
-	if alive := step(t, clients); alive != n {
+	if alive := Step(t, clients); alive != n {
 		t.Errorf("%d of %d connections went on", alive, n)
 	}
 	m.holds(manifestPrefix)
@@ -284,13 +290,13 @@ func TestUnknownCarrier(t *testing.T) {
 			}
 		}
 		g = m.replace(g, app)
-		if alive := step(t, clients); alive != len(clients) {
+		if alive := Step(t, clients); alive != len(clients) {
 			t.Errorf("%d of %d connections went on", alive, len(clients))
 		}
 		other.KeepConns = 0
 		g = m.replace(g, other)
 		g.mustReport("4 connections of conn echo", ErrUnknown.Error())
-		if alive := step(t, clients); alive != 0 {
+		if alive := Step(t, clients); alive != 0 {
 			t.Errorf("%d of %d connections go on", alive, len(clients))
 		}
 		g.stop()
@@ -298,4 +304,40 @@ func TestUnknownCarrier(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// TestFileLimitOfSender: a generation that has no descriptor to spare, since its
+// clients have taken all, still passes its connections on.
+func TestFileLimitOfSender(t *testing.T) {
+	const n, more = 50, 50
+	m := newManager(t)
+	addr := m.listen("echo", "tcp", "127.0.0.1:0")
+	app := appConfig{Echo: inherited}
+	full := app
+	full.Files = n + more/2
+	g := m.start(full)
+	clients := connect(t, addr, n)
+	for range more { // these wait to be accepted, or to be served
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, newSummer(c))
+	}
+	waitFor(t, func() bool { return openFiles(t, g.cmd.Process.Pid) == int(full.Files) }, "there are descriptors to spare")
+	g = m.restart(g, app)
+	if alive := Step(t, clients); alive != n+more {
+		t.Errorf("%d of %d connections went on", alive, n+more)
+	}
+	g.stop()
+}
+
+func openFiles(t *testing.T, pid int) int {
+	t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
 }

@@ -172,7 +172,7 @@ func TestHijacked(t *testing.T) {
 		}
 		for range 3 {
 			g = m.replace(g, app)
-			if alive := step(t, clients); alive != len(clients) {
+			if alive := Step(t, clients); alive != len(clients) {
 				t.Fatalf("%d of %d connections went on", alive, len(clients))
 			}
 		}
@@ -209,7 +209,7 @@ func TestBackPressure(t *testing.T) {
 			t.Errorf("of 10 at once: %+v", c)
 		}
 		next := m.start(app)
-		if alive := step(t, clients); alive != len(clients) {
+		if alive := Step(t, clients); alive != len(clients) {
 			t.Errorf("%d of %d connections went on", alive, len(clients))
 		}
 		next.stop()

@@ -35,7 +35,7 @@ func crowd(n int) error {
 // fill.
 func TestInFlightLimit(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root, to become another user")
+		Skip(t, "needs root, to become another user")
 	}
 	const clients = 400 // two messages
 	m := newManager(t)

@@ -20,3 +20,12 @@ func TestMain(m *testing.M) {
 	}
 	helpertest.Main(m, helpers)
 }
+
+// Skip skips t, which cannot run here, or fails it if HOLDFAST_E2E is "require".
+func Skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("HOLDFAST_E2E") == "require" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}

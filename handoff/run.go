@@ -84,7 +84,8 @@ type run struct {
 	upkeep     task // watchdog, ticket keys and counts
 	reload     *reload
 	serving    chan error // what the servers return
-	interrupts int        // SIGINTs
+	reserve    reserve
+	interrupts int // SIGINTs
 }
 
 // A task is goroutines that end with a context.
@@ -144,6 +145,9 @@ func (r *run) start(ctx context.Context) error {
 	}
 	if s.intake == nil && len(r.inbox.parcels) == 0 {
 		s.own(ctx)
+	}
+	if s.store.available() && s.carries() {
+		r.reserve.fill()
 	}
 	s.ready.Store(true)
 	if err := s.manager.Send(ctx, s.readiness()...); err != nil {

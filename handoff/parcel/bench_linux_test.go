@@ -32,7 +32,7 @@ func benchmarkCarry(b *testing.B, n int) {
 	}
 	fds := idleConnections(b, n)
 	defer func() { closeAll(fds) }()
-	var floor, own, used, real time.Duration
+	var floor, own, used, real, plain time.Duration
 	for b.Loop() {
 		var d time.Duration
 		d, fds = floorCarry(b, fds)
@@ -47,6 +47,12 @@ func benchmarkCarry(b *testing.B, n int) {
 		used += d
 		d, fds = carry(b, fds, func(it *Item) syscall.Conn { return must(it.NetConn(0)).(syscall.Conn) })
 		real += d
+		d, fds = carry(b, fds, func(it *Item) syscall.Conn {
+			f := must(it.File(0))
+			defer f.Close()
+			return must(net.FileConn(f)).(syscall.Conn)
+		})
+		plain += d
 	}
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(b.N) / float64(n) }
 	b.ReportMetric(0, "ns/op")
@@ -55,6 +61,7 @@ func benchmarkCarry(b *testing.B, n int) {
 	b.ReportMetric(per(own)/per(floor), "conn/floor")
 	b.ReportMetric(per(used)/per(floor), "polled/floor")
 	b.ReportMetric(per(real)/per(floor), "netconn/floor")
+	b.ReportMetric(per(plain)/per(floor), "fileconn/floor")
 }
 
 // idleConnections returns the server sides of n TCP connections, of which the

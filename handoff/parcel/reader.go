@@ -107,14 +107,15 @@ func (r *Reader) receive(ctx context.Context) ([]*Item, error) {
 	r.makeRoom(int64(len(fds)))
 	list := make([]*Item, len(items))
 	for i := range items {
-		items[i].fds, fds = fds[:len(items[i].fds):len(items[i].fds)], fds[len(items[i].fds):]
+		n := r.entries[i].descriptors
+		items[i].fds, fds = fds[:n:n], fds[n:]
 		list[i] = &items[i]
 	}
 	return list, nil
 }
 
 // open checks message m, of which fds are the descriptors, and makes items of
-// its entries, with the right number of descriptors.
+// its entries, without their descriptors.
 func (r *Reader) open(m []byte, fds []int) (h header, items []Item, counts Counts, err error) {
 	h, body, err := parseMessage(m, r.maxPayload)
 	if err == nil {
@@ -142,7 +143,7 @@ func (r *Reader) open(m []byte, fds []int) (h header, items []Item, counts Count
 	var last Item // kinds and names repeat
 	for i, e := range r.entries {
 		last.Kind, last.Name = again(last.Kind, e.kind), again(last.Name, e.name)
-		items[i] = Item{Kind: last.Kind, Name: last.Name, Secret: e.secret, fds: make([]int, e.descriptors)}
+		items[i] = Item{Kind: last.Kind, Name: last.Name, Secret: e.secret}
 		if len(e.payload) > 0 {
 			items[i].Payload = bytes.Clone(e.payload)
 		}

@@ -240,11 +240,15 @@ func (w *Writer) Sent() Counts {
 // acquire takes the writer's lock, and fails once it is closed.
 func (w *Writer) acquire(ctx context.Context) error {
 	select {
-	case <-w.lock:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-w.closing.Done():
-		return ErrClosed
+	case <-w.lock: // mostly, and much faster than below
+	default:
+		select {
+		case <-w.lock:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-w.closing.Done():
+			return ErrClosed
+		}
 	}
 	if w.closing.Err() != nil {
 		w.release()
