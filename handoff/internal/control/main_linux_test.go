@@ -23,6 +23,7 @@ var helpers = map[string]func(ctx context.Context, args []string) error{
 	"reload": reloadHelper,
 	"status": statusHelper,
 	"images": imagesHelper,
+	"carry":  carryHelper,
 }
 
 func TestMain(m *testing.M) {

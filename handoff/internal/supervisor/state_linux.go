@@ -12,8 +12,9 @@ import (
 )
 
 // stateVersion is raised by every change that another program would misunderstand,
-// new fields included.
-const stateVersion = 1
+// new fields included. It is a variable so that a test can build a program of
+// another version.
+var stateVersion = "1"
 
 // maxState bounds a state, in bytes. It takes some hundred for each generation,
 // entry and caller, which are all bounded.
@@ -25,9 +26,9 @@ var ErrState = errors.New("state of another version, or none at all")
 // A state is what one program leaves for the next one in the same process.
 // Descriptors are in one list, and elsewhere they are refs to it.
 type state struct {
-	Version     int   `json:"version"`
-	PID         int   `json:"pid"` // of the process, by which a state that strayed is known
-	Descriptors []int `json:"descriptors"`
+	Version     string `json:"version"`
+	PID         int    `json:"pid"` // of the process, by which a state that strayed is known
+	Descriptors []int  `json:"descriptors"`
 
 	Machine   json.RawMessage `json:"machine"`
 	Timers    []timerState    `json:"timers,omitempty"`
@@ -124,13 +125,13 @@ func (st *state) encode() ([]byte, error) {
 // parseState reads what encode has written. An error is ErrState.
 func parseState(b []byte) (*state, error) {
 	var head struct {
-		Version int `json:"version"`
+		Version string `json:"version"`
 	}
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	if head.Version != stateVersion {
-		return nil, fmt.Errorf("%w: version %d, and this program reads %d", ErrState, head.Version, stateVersion)
+		return nil, fmt.Errorf("%w: version %q, and this program reads %q", ErrState, head.Version, stateVersion)
 	}
 	st := new(state)
 	d := json.NewDecoder(bytes.NewReader(b))

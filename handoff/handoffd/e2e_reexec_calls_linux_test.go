@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestReexecKeepsCalls: who waits for a verdict gets it from the new handoffd.
+func TestReexecKeepsCalls(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		verbs(t, m)
+		good := m.ReadFile("/usr/local/bin/holdfast-http")
+		const path = "/usr/local/bin/next"
+		m.WriteFile(path, good, 0o755)
+		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+" -start-delay 500ms\n")
+		reexec := func() {
+			t.Helper()
+			if out, err := handoffd(t, m, "reexec"); err != nil {
+				t.Fatalf("reexec: %v: %s", err, out)
+			}
+		}
+		// asked runs a verb, and reexec while it waits.
+		asked := func(during string, args ...string) (string, int) {
+			t.Helper()
+			type result struct {
+				out string
+				err error
+			}
+			ended := make(chan result, 1)
+			go func() {
+				out, err := m.Command(t.Context(), "/usr/local/bin/verb", append(args, "--control", "/run/holdfast-app/control")...).CombinedOutput()
+				ended <- result{string(out), err}
+			}()
+			waitFor(t, during, func() bool { return handoffdStatus(t, m).Situation == during })
+			reexec()
+			r := <-ended
+			return r.out, exitCode(t, r.err)
+		}
+		if out, code := asked("starting", "reload"); code != 0 || !strings.Contains(out, "generation 2: done") {
+			t.Errorf("reload exits with %d: %s", code, out)
+		}
+		m.Output("rm", path)
+		m.WriteFile(path, []byte("#!/bin/sh\nsleep 1\necho sorry >&2\nexit 7\n"), 0o755)
+		if out, code := asked("starting", "reload"); code != exitUndone || !strings.Contains(out, "exit status 7") || !strings.Contains(out, "sorry") {
+			t.Errorf("reload exits with %d: %s", code, out)
+		}
+		m.WriteFile(path, good, 0o755)
+		if out, code := asked("starting", "reload", "--hold"); code != 0 || !strings.Contains(out, "generation 4: held") {
+			t.Errorf("reload --hold exits with %d: %s", code, out)
+		}
+		reexec()
+		if s := handoffdStatus(t, m); s.Situation != "ready" || len(s.Generations) != 2 || s.Reexecs != 4 {
+			t.Errorf("the status is %+v", s)
+		}
+		if out, err := handoffd(t, m, "commit"); err != nil {
+			t.Errorf("commit: %v: %s", err, out)
+		}
+		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		if state := m.Property(service, "ActiveState"); state != "active" {
+			t.Errorf("the service is %s", state)
+		}
+	})
+}
+
+// TestReexecKeepsWatch: generations are watched as before, and so is handoffd.
+func TestReexecKeepsWatch(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		verbs(t, m)
+		const limit = 2 * time.Second
+		begin(t, m, fmt.Sprintf("[Service]\nWatchdogSec=%v\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s -- /usr/local/bin/holdfast-http\n", limit.Seconds()))
+		if out, err := handoffd(t, m, "reexec"); err != nil {
+			t.Fatalf("reexec: %v: %s", err, out)
+		}
+		first := handoffdStatus(t, m).Generations[0].PID
+		time.Sleep(2 * limit) // nothing happens, or there would be another
+		if s := handoffdStatus(t, m); len(s.Generations) != 1 || s.Generations[0].PID != first {
+			t.Errorf("the status is %+v", s)
+		}
+		another := func(what string) {
+			t.Helper()
+			waitFor(t, what, func() bool {
+				s := handoffdStatus(t, m)
+				return len(s.Generations) == 1 && s.Generations[0].State == "serving" && s.Generations[0].PID != first
+			})
+			first = handoffdStatus(t, m).Generations[0].PID
+		}
+		m.Output("kill", "-STOP", fmt.Sprint(first))
+		if out, err := handoffd(t, m, "reexec"); err != nil {
+			t.Fatalf("reexec: %v: %s", err, out)
+		}
+		another("the replacement of one that is silent")
+		m.Output("kill", "-KILL", fmt.Sprint(first))
+		another("the replacement of one that died")
+		if n, main := m.Property(service, "NRestarts"), m.Property(service, "MainPID"); n != "0" || main != fmt.Sprint(handoffdStatus(t, m).PID) {
+			t.Errorf("the unit was restarted %s times, and its main PID is %s", n, main)
+		}
+	})
+}
