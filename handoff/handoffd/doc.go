@@ -32,6 +32,22 @@
 // SIGINT stops, too, and a second one, such as by Ctrl-C at a terminal, leaves two
 // seconds of the drain.
 //
+// `handoffd reexec`, and SIGUSR2, replace handoffd itself by the one that is at its
+// path by then, without a change of the PID: generations and what they have stored,
+// time limits and the wait for verdicts go on in the new one. That is first tried
+// as a child, which reads the state; where it cannot, the old one goes on and the
+// verb says why. Signals that come meanwhile:
+//
+//	SIGUSR1       stops the service; waits for the new handoffd, and is not lost
+//	SIGRTMIN+1    reloads it (35; the C library's number); likewise
+//	SIGUSR2       likewise
+//	SIGTERM       for a few milliseconds it ends handoffd, and so the service without a drain
+//	SIGHUP        for as long it is lost; systemd does not wait for it in vain
+//	SIGINT        for as long it is lost
+//
+// So units say KillSignal=SIGUSR1, with KillMode=mixed, since a generation knows
+// nothing of it, and those of Type=notify-reload ReloadSignal=SIGRTMIN+1.
+//
 // Verbs exit with 0 when it is done, 1 when it failed or was undone, with 2 when
 // they were used wrongly, and with 69 where no handoffd is to be reached. `run`
 // exits as the program did.
