@@ -1,0 +1,205 @@
+package units
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// patience bounds every wait: a loaded machine is slow.
+const patience = 2 * time.Minute
+
+// analyze runs systemd-analyze inside m, and returns all it says.
+func analyze(t *testing.T, m *systemdtest.Machine, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := m.Command(ctx, "systemd-analyze", append([]string{"--no-pager"}, args...)...)
+	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR=/run/user/0", "SYSTEMD_LOG_COLOR=0")
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatalf("systemd-analyze %v: %v", args, err)
+	}
+	// v247 says this of the cgroup that Command makes. What it exits with says less
+	// than what it prints.
+	return strings.ReplaceAll(string(out), "Couldn't move remaining userspace processes, ignoring: Input/output error\n", "")
+}
+
+// A verified is a set of units that belong together.
+type verified struct {
+	name  string
+	texts map[string]string // by file
+	user  bool
+}
+
+// variants are the embedded pairs that this systemd knows, and rendered ones of
+// every kind, for the oldest systemd and for this one.
+func variants(t *testing.T, version int) []verified {
+	t.Helper()
+	var all []verified
+	for name, d := range described {
+		if d.Systemd > version || d.Kind == KindContainer || d.Kind == KindDropIn {
+			continue // the others are Podman's, or belong to packages
+		}
+		d.Name = name
+		v := verified{name: name, texts: make(map[string]string), user: d.User}
+		for file := range rendered(t, d) {
+			v.texts[file] = pairs(t)[file]
+		}
+		all = append(all, v)
+	}
+	several := []Socket{{"http", "tcp", ":80"}, {"http", "unix", "/run/a b%i"}, {"of admins", "unix", "@admin"}, {"dns", "udp", "[::1]:53"}, {"log", "unixgram", "%t/log"}}
+	for _, kind := range Kinds {
+		if kind == KindContainer || kind == KindDropIn || kind == KindHandoffdSignal && version < 253 {
+			continue
+		}
+		for _, user := range []bool{false, true} {
+			for _, aim := range []int{oldest, version} {
+				d := Description{
+					Name: fmt.Sprintf("rendered-%s-%d-%t", kind, aim, user), Kind: kind, User: user, Systemd: aim,
+					Sockets: several, Command: []string{"/usr/local/bin/holdfast-http", "100%", "$x", "a b", ";", `"`, ""},
+				}
+				if kind == KindAccept {
+					d.Sockets = several[:2]
+				}
+				if kind == KindHandoffdSignal {
+					d.Systemd = version
+				}
+				all = append(all, verified{d.Name, rendered(t, d), user})
+			}
+		}
+	}
+	return all
+}
+
+// rendered returns the texts of a pair, by file.
+func rendered(t testing.TB, d Description) map[string]string {
+	t.Helper()
+	all, err := Render(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make(map[string]string)
+	for _, u := range all {
+		text, err := u.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[u.File] = string(text)
+	}
+	return texts
+}
+
+// mostExposed is the highest level of exposure that a pair may have, on systemd's
+// scale from 0 to 10.
+const mostExposed = 2.0
+
+var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
+
+// TestVerify: systemd says nothing about any pair, and thinks well of its sandbox.
+func TestVerify(t *testing.T) {
+	onMachines(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		for _, program := range []string{"handoffd", "holdfast-hello", "holdfast-http", "holdfast-statsd", "holdfast-two", "holdfast-chat", "holdfast-echo", "holdfast-grpc"} {
+			m.WriteFile("/usr/local/bin/"+program, []byte("#!/bin/sh\n"), 0o755)
+		}
+		m.Systemctl("start", "user@0.service") // for its folder of runtime files
+		all := variants(t, m.Version())
+		var services []string
+		for _, manager := range []string{"--system", "--user"} {
+			args := []string{manager, "verify"}
+			for _, v := range all {
+				if v.user != (manager == "--user") {
+					continue
+				}
+				for file, text := range v.texts {
+					if v.user {
+						m.WriteFile("/etc/systemd/user/"+file, []byte(text), 0o644)
+					} else {
+						m.InstallUnit(file, text)
+					}
+					if strings.Contains(file, "@.") {
+						file = strings.Replace(file, "@.", "@1.", 1)
+					}
+					args = append(args, file)
+					if path.Ext(file) == ".service" && !v.user {
+						services = append(services, file)
+					}
+				}
+			}
+			if len(args) < 30 {
+				t.Fatalf("only %q are verified", args)
+			}
+			if out := analyze(t, m, args...); out != "" {
+				t.Errorf("systemd-analyze says:\n%s", out)
+			}
+		}
+		m.DaemonReload()
+		slices.Sort(services)
+		worst := 0.0
+		for _, service := range services {
+			match := exposure.FindStringSubmatch(analyze(t, m, "security", service))
+			if match == nil {
+				t.Errorf("%s has no level of exposure: %s", service, analyze(t, m, "security", service))
+				continue
+			}
+			level, err := strconv.ParseFloat(match[1], 64)
+			if err != nil || level > mostExposed {
+				t.Errorf("the exposure of %s is %s, want at most %v:\n%s", service, match[1], mostExposed, analyze(t, m, "security", service))
+			}
+			worst = max(worst, level)
+		}
+		t.Logf("systemd %d: the exposure of %d services is at most %v", m.Version(), len(services), worst)
+	})
+}
+
+// TestParsesAsSystemd: systemd ignores the lines that Parse ignores, and gives up on
+// a file where Parse does.
+func TestParsesAsSystemd(t *testing.T) {
+	const head = "[Unit]\nDescription=x\n"
+	files := map[string]string{
+		"junk":      "# \\\n" + head + "Junk\nDescription \n=1\n[Service]\nExecStart=/bin/true\n",
+		"outside":   "A=1\n" + head + "[Service]\nExecStart=/bin/true\n",
+		"mark":      "\ufeff# c\n" + head + "[Service]\nExecStart=/bin/true\n",
+		"header":    head + "[Service]\nJunk\nExecStart=/bin/true\n[Unit\nMore\n",
+		"quote":     head + "[Ser\"vice]\nJunk\n",
+		"text":      head + "[Service]\nExecStart=/bin/true\nEnvironment=\xff\nJunk\n",
+		"ends":      "[Unit]\r\nDescription=x\n\rJunk1\x00Junk2\n\nJunk3\r\r[Service]\nExecStart=/bin/true\n",
+		"continued": head + "Description=a\\\n# c\n\\\nb\\\n\nJunk\n[Service]\nExecStart=/bin/true\\\n ; c\n",
+	}
+	ignored := regexp.MustCompile(`(?m)^/run/(\w+)\.service:(\d+): (?:Missing|Assignment|String|Bad|Invalid|Section)`)
+	onMachines(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		for name, text := range files {
+			if name == "quote" && m.Version() < 252 {
+				continue // there it is but an unknown section
+			}
+			u, err := Parse(name, text)
+			var want []string
+			for _, e := range u.Ignored {
+				want = append(want, strconv.Itoa(e.Line))
+			}
+			if e, ok := err.(*SyntaxError); ok {
+				want = append(want, strconv.Itoa(e.Line))
+			}
+			m.WriteFile("/run/"+name+".service", []byte(text), 0o644)
+			out := analyze(t, m, "verify", "/run/"+name+".service")
+			var got []string
+			for _, match := range ignored.FindAllStringSubmatch(out, -1) {
+				got = append(got, match[2])
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: systemd complains of the lines %q, Parse of %q:\n%s", name, got, want, out)
+			}
+			if failed := strings.Contains(out, "failed to load properly") || strings.Contains(out, "Failed to load"); failed != (err != nil) {
+				t.Errorf("%s: Parse fails with %v, and systemd says:\n%s", name, err, out)
+			}
+		}
+	})
+}
