@@ -77,8 +77,18 @@ const exitCodes = "\nExit status: 0 done, 1 not done, 2 used wrongly, 69 no hand
 
 func newCommand(stdout, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
-		Name:                  "handoffd",
-		Usage:                 "keep a service answering while its program is replaced",
+		Name:  "handoffd",
+		Usage: "keep a service answering while its program is replaced",
+		Description: "handoffd is the main process of a service, and runs its program as generations. On\n" +
+			"\"systemctl reload\" it starts the program anew beside the generation that serves. When\n" +
+			"the new one is ready it takes over, and the old one finishes its work and ends; if the\n" +
+			"new one fails, the old one goes on as before, and the reload fails and says why.\n\n" +
+			"  [Service]\n" +
+			"  Type=notify\n" +
+			"  ExecStart=/usr/local/bin/handoffd run -- /usr/bin/app\n" +
+			"  ExecReload=/usr/local/bin/handoffd reload\n\n" +
+			"Commands exit with 0 when it is done, 1 when it failed or was undone, 2 when they were\n" +
+			"used wrongly, and 69 where no handoffd is to be reached. run exits as the program did.",
 		Version:               version,
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
@@ -105,12 +115,27 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 			checkCommand(),
 			unitCommand(),
 			reexecCommand(),
+			manCommand(),
 		},
 	}
 	for _, c := range root.Commands {
 		c.OnUsageError = misused
+		for _, f := range c.Flags {
+			hideZero(f)
+		}
 	}
 	return root
+}
+
+// hideZero keeps a default of 0 out of the help: there the usage says in brackets
+// what holds.
+func hideZero(f cli.Flag) {
+	switch f := f.(type) {
+	case *cli.DurationFlag:
+		f.HideDefault = f.Value == 0
+	case *cli.IntFlag:
+		f.HideDefault = f.Value == 0
+	}
 }
 
 func misused(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
