@@ -74,7 +74,7 @@ func TestManIsClean(t *testing.T) {
 		if err != nil || said.Len() > 0 {
 			t.Errorf("%s: %v: %s", name, err, said.String())
 		}
-		if !strings.Contains(string(out), "sd_listen_fds(3)") {
+		if !strings.Contains(string(out), "Holdfast") {
 			t.Errorf("%s becomes %s", name, out)
 		}
 	}
