@@ -91,8 +91,12 @@ func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error
 	cmd.Stderr = stderr
 	cmd.ExtraFiles = []*os.File{child}
 	cmd.Env = append(cmd.Env, "HANDOFF_SOCKET="+strconv.Itoa(3+len(files)))
-	if err := s.group(p, cmd); err != nil {
+	group, err := s.group(p, cmd)
+	if err != nil {
 		return nil, err
+	}
+	if group != nil {
+		mine = append(mine, group)
 	}
 	p.cmd = cmd
 	return func() error {
@@ -134,22 +138,31 @@ func (s *Supervisor) command(p *process, program string) (*exec.Cmd, error) {
 }
 
 // group keeps the generation's processes together. All have a process group, so
-// that a key at the terminal ends none of them behind this process's back.
-func (s *Supervisor) group(p *process, cmd *exec.Cmd) error {
+// that a key at the terminal ends none of them behind this process's back. What it
+// returns, if anything, must stay open until cmd has been started.
+func (s *Supervisor) group(p *process, cmd *exec.Cmd) (*os.File, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if s.cgroups == nil {
-		return nil
+		return nil, nil
 	}
 	g, err := s.cgroups.create(p.number)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.cgroup = g
 	if p.watch, err = s.watch.add(g); err != nil {
-		return err
+		return nil, err
 	}
-	cmd.Env = append(cmd.Env, envCgroup+"="+g.dir)
-	return nil
+	if !s.cgroups.clones {
+		cmd.Env = append(cmd.Env, envCgroup+"="+g.dir)
+		return nil, nil
+	}
+	dir, err := os.Open(g.dir)
+	if err != nil {
+		return nil, err
+	}
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	return dir, nil
 }
 
 // started goes on with a generation whose program runs.

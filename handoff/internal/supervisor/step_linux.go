@@ -16,8 +16,8 @@ const envCgroup = "HANDOFFD_CGROUP"
 // that is to become a generation it does not return but with an error.
 func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID, unblockSignals) }
 
-// joinCgroup moves this process into the generation's cgroup. clone(2) could do it
-// at once, but not where RestrictNamespaces= of systemd.exec(5) filters clone3.
+// joinCgroup moves this process into the generation's cgroup, where it could not be
+// made there (see cgroups.probe).
 func joinCgroup() error {
 	dir, ok := os.LookupEnv(envCgroup)
 	if !ok {
