@@ -21,6 +21,52 @@
 // along the one request that it was answering. It is replaced after a tenth of a
 // second, and after longer where others have failed before it.
 //
+// # Dispatch or share
+//
+// With -share the workers have the listener and accept by themselves. It saves the
+// way through the dispatcher; in return all of -workers run at all times, since
+// nobody knows which of them are idle, and if the dispatcher dies they finish what
+// they accepted. In the third way, which only the benchmark has, each worker binds a
+// listener of its own with SO_REUSEPORT:
+//
+//	                                            dispatch   -share  SO_REUSEPORT
+//	2 clients  1 worker   CPU of a request        151 µs    53 µs    46 µs
+//	           8 workers  CPU of a request        137 µs   138 µs    83 µs
+//	                      context switches           7.8     10.6      3.5
+//	                      busiest, idlest worker  31, 0 %  27, 2 %  13, 12 %
+//	16 clients 1 worker   requests/s                5,641   13,110   17,695
+//	                      p99                      8.4 ms   4.1 ms   2.7 ms
+//	           2 workers  requests/s                8,594   14,747   16,854
+//	                      p99                      4.6 ms   3.3 ms   2.8 ms
+//	           8 workers  requests/s                8,729   12,241   13,469
+//	                      p99                      4.8 ms   5.4 ms   3.8 ms
+//	                      busiest, idlest worker 13, 12 % 16, 10 % 13, 12 %
+//	and 20 ms for one request in 200:
+//	16 clients 8 workers  requests/s                6,035    8,601    6,083
+//	                      p99                      9.8 ms    13 ms    23 ms
+//	32 clients 4 workers  connections lost when
+//	                      all are replaced once         0        0       26
+//
+//	go test -run '^$' -bench Workers -benchtime 20000x ./scgi
+//	go test -run '^$' -bench Replace -benchtime 20x ./scgi
+//
+// (Two cores, clients included; requests that do nothing. CPU and context switches
+// are of all processes of the server, and a worker's part is of the requests.)
+//
+// The dispatcher costs a request about a tenth of a millisecond of CPU. Where a request
+// takes a millisecond or more, which is why it has a process, that is nothing, and
+// what one gets for it is that only as many workers run as are needed, and that those
+// are warm. Share where requests are short and many.
+//
+// More workers make sharing dearer: a new connection wakes all that are idle, and one
+// gets it (the thundering herd). With eight of them, most of which are idle, it costs
+// as much as the dispatcher.
+//
+// SO_REUSEPORT wakes one, and gives each worker a queue of its own. That is why it is
+// no way for this program: a connection waits behind a slow request although other
+// workers are idle, and a worker that ends resets all that wait in its queue, since
+// net.ipv4.tcp_migrate_req is off by default.
+//
 // # Writing your own
 //
 // Put your application in the place of handler in handler.go; all that it loads

@@ -112,6 +112,24 @@ func (f *front) checkWorker() {
 	}
 }
 
+// refuse installs a program that does not work, and sees that the old one goes on,
+// and the next one takes its place.
+func (f *front) refuse() {
+	f.t.Helper()
+	f.m.WriteFile(program, []byte("#!/bin/false\n"), 0o755)
+	pid := exampletest.Serving(f.t, f.m, service)
+	f.m.Output("kill", "-HUP", pid)
+	exampletest.WaitFor(f.t, f.ctx, "the verdict on a bad program", func() bool {
+		return strings.Contains(f.m.Journal("-u", service), "new worker: worker")
+	})
+	if out, err := f.m.TrySystemctl("reload", service); err == nil {
+		f.t.Errorf("a reload to a bad program succeeds: %s", out)
+	}
+	f.install()
+	f.m.Output("kill", "-HUP", pid)
+	f.awaitNewest()
+}
+
 // TestBehindNginx: the workers are replaced every second and all of it every five,
 // and nginx has an answer for each of its clients.
 func TestBehindNginx(t *testing.T) {
@@ -153,6 +171,7 @@ func TestBehindNginx(t *testing.T) {
 					f.awaitNewest()
 				}
 				f.checkWorker()
+				f.refuse()
 				m.Systemctl("restart", service)
 				load.Stop()
 				result, err := load.Wait()

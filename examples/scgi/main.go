@@ -97,8 +97,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	svc, err := handoff.Open(ctx, handoff.Options{
-		DrainTimeout: o.workers.drain,
-		Report:       func(err error) { slog.Warn("went on from a problem", "error", err) },
+		DrainTimeout:  o.workers.drain,
+		ReloadTimeout: time.Duration(o.workers.limit)*startTimeout + o.workers.drain, // one worker after the other
+		Report:        func(err error) { slog.Warn("went on from a problem", "error", err) },
 	})
 	if err != nil {
 		return err

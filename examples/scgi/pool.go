@@ -109,9 +109,6 @@ func (p *pool) await(ctx context.Context, done func() bool) error {
 	}
 }
 
-// hasIdle is for await.
-func (p *pool) hasIdle() bool { return len(p.idle) > 0 }
-
 // change has f change the pool. It then starts the workers that are missing, and
 // wakes those who wait.
 func (p *pool) change(f func()) {
@@ -164,7 +161,7 @@ func (p *pool) spawn() *worker {
 			p.change(func() { p.begin(w, process) })
 			err = process.run(
 				func() { p.change(func() { p.becameIdle(w) }) },
-				func() { p.change(func() { p.settled(w) }) })
+				func() { p.change(func() { p.took(w) }) })
 		}
 		p.change(func() { p.ended(w, err) })
 	}()
@@ -185,80 +182,6 @@ func (w *worker) kill(why string) {
 	w.killed = why
 	if w.process != nil {
 		w.process.kill()
-	}
-}
-
-func (p *pool) becameIdle(w *worker) {
-	if _, ok := p.live[w]; !ok {
-		return // it has been told to finish
-	}
-	if w.warm.IsZero() {
-		w.warm = time.Now()
-		w.timer.Stop()
-		p.starting--
-	}
-	p.idle = append(p.idle, w)
-	p.watchIdle()
-}
-
-// settled ends the pool's part in the connection that w was passed.
-func (p *pool) settled(w *worker) {
-	if w.conn != nil {
-		w.conn.Close()
-		w.conn = nil
-		p.waiting--
-	}
-}
-
-// hand gives a connection to the worker that became idle last, and waits for one
-// where none is. The pool closes its copy once the worker has taken it. If the
-// worker ends before that, another one gets it.
-func (p *pool) hand(c connection) {
-	p.change(func() { p.waiting++ })
-	p.pass(c)
-}
-
-func (p *pool) pass(c connection) {
-	var w *worker
-	p.await(context.Background(), func() bool {
-		last := len(p.idle) - 1
-		if last < 0 {
-			return p.closed
-		}
-		w = p.idle[last]
-		w.conn = c
-		p.idle = p.idle[:last]
-		p.lowest = min(p.lowest, last)
-		p.settle()
-		return true
-	})
-	if w == nil {
-		p.log.Warn("a connection is closed: no worker is left")
-		c.Close()
-		p.change(func() { p.waiting-- })
-		return
-	}
-	if err := w.process.pass(c); err != nil {
-		// Rather than to find out what it has got: its end passes c on.
-		p.change(func() { w.kill(err.Error()) })
-	}
-}
-
-// trim ends, every idleTimeout, the idle workers of which none was needed since the
-// last time. They are at the front: it is always the last one that gets the next
-// connection.
-func (p *pool) trim() {
-	for range min(p.lowest, len(p.idle)) - p.spare {
-		p.retire(p.idle[0])
-	}
-	p.trimmer = nil
-	p.watchIdle()
-}
-
-func (p *pool) watchIdle() {
-	if p.trimmer == nil && len(p.idle) > p.spare {
-		p.lowest = len(p.idle)
-		p.trimmer = time.AfterFunc(p.idleTimeout, func() { p.change(p.trim) })
 	}
 }
 

@@ -27,7 +27,7 @@ func (p *pool) replace(ctx context.Context) error {
 	for {
 		var next *worker
 		err := p.await(ctx, func() bool {
-			if p.closed || p.oldest() == nil {
+			if p.closed || p.outdated() == nil {
 				return true
 			}
 			if len(p.leaving) >= p.limit {
@@ -44,15 +44,16 @@ func (p *pool) replace(ctx context.Context) error {
 			return fmt.Errorf("new worker: %w", err)
 		}
 		p.change(func() {
-			if old := p.oldest(); old != nil {
+			if old := p.outdated(); old != nil {
 				p.retire(old)
 			}
 		})
 	}
 }
 
-// oldest returns a worker that is to be replaced, rather one that is idle, or nil.
-func (p *pool) oldest() *worker {
+// outdated returns a worker that is to be replaced, rather an idle one, or nil. It is
+// called under the lock.
+func (p *pool) outdated() *worker {
 	for _, w := range slices.Concat(p.idle, slices.Collect(maps.Keys(p.live))) {
 		if w.epoch < p.epoch {
 			return w
