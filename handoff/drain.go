@@ -68,6 +68,7 @@ func (r *run) drain() error {
 	defer cancel()
 	if out := s.out.Load(); out != nil {
 		errs = append(errs, out.close(ctx))
+		out.lighten()
 	}
 	errs = append(errs, s.losses.err())
 	if s.store.configured() {
@@ -114,8 +115,9 @@ func (s *Service) openOutbox(ctx context.Context) {
 	if !s.store.available() || !s.carries() || s.rotation.out() {
 		return
 	}
-	out := &outbox{store: &s.store, first: s.firstEntry(), spare: s.spare(), live: s.intake != nil}
+	out := &outbox{store: &s.store, first: s.firstEntry(), spare: s.spare(), live: s.intake != nil, lighten: ballast(ctx)}
 	if _, err := out.open(ctx); err != nil {
+		out.lighten()
 		s.reportf("nothing is carried on, connections are finished: %w", err)
 		return
 	}

@@ -32,7 +32,7 @@ func crowd(n int) error {
 
 // TestInFlightLimit: connections for which the user has too many descriptors in
 // flight already are finished politely, also those that waited for a message to
-// fill.
+// fill. The state goes on all the same.
 func TestInFlightLimit(t *testing.T) {
 	if os.Getuid() != 0 {
 		Skip(t, "needs root, to become another user")
@@ -40,9 +40,9 @@ func TestInFlightLimit(t *testing.T) {
 	const clients = 400 // two messages
 	m := newManager(t)
 	addr := m.listen("http", "tcp", "127.0.0.1:0")
-	app := appConfig{HTTP: inherited, Files: clients + 100, Grace: patience / 2}
+	app := appConfig{HTTP: inherited, State: 1, Files: 2 * clients, Grace: patience / 2}
 	crowded := app
-	crowded.InFlight = clients // so that one message is too many for the next
+	crowded.InFlight = clients // one message is too many for the next
 	g := m.start(crowded)
 	load, err := loadtest.Start(t.Context(), loadtest.Options{
 		URL:       "http://" + addr + "/",
@@ -60,7 +60,9 @@ func TestInFlightLimit(t *testing.T) {
 	old := g
 	m.commit(nil)
 	old.signal(syscall.SIGTERM)
-	old.wait()
+	if err := old.wait(); err != nil {
+		t.Error(err)
+	}
 	old.close()
 	old.mustReport("finished instead of carried on", parcel.LimitInFlight)
 	c := old.counters()
@@ -68,6 +70,7 @@ func TestInFlightLimit(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	g = m.start(app)
+	g.printed("loaded")
 	progress(t, load, 10*clients)
 	load.Stop()
 	result, err := load.Wait()

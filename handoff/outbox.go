@@ -24,6 +24,8 @@ type outbox struct {
 	first parcel.Entry // begins every parcel
 	spare int          // entries of the store that are kept free beside the parcels
 
+	lighten func() // releases the ballast
+
 	mu      sync.Mutex
 	live    bool // the parcels have a reader while they are filled
 	writer  *parcel.Writer

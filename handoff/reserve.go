@@ -1,13 +1,21 @@
 package handoff
 
-import "os"
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
 
 // A reserve is descriptors that are kept for the drain. A service whose clients
 // have taken all that the process may have could else make no parcel for them.
 type reserve []*os.File
 
-// reserved is enough for a parcel and the barrier behind it.
-const reserved = 4
+// reserved is enough for a parcel, the barrier behind it, and the ballast.
+const reserved = 8
 
 // fill takes the descriptors, as far as there are any.
 func (r *reserve) fill() {
@@ -26,4 +34,32 @@ func (r *reserve) release() {
 		f.Close()
 	}
 	*r = nil
+}
+
+// ballast puts descriptors in flight until it is released. The kernel lets a user
+// without privileges have as many in flight as RLIMIT_NOFILE says, one message
+// beyond that, and from then on none: connections that come first would leave no
+// room for the states and the barrier that come last. Where there is no room for
+// the ballast either, there is less of it.
+func ballast(ctx context.Context) (release func()) {
+	w, readEnd, err := parcel.New(parcel.WriterOptions{})
+	if err != nil {
+		return func() {}
+	}
+	release = func() {
+		w.Abandon()
+		readEnd.Close()
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return release
+	}
+	defer null.Close()
+	for _, n := range []int{parcel.MaxDescriptors, reserved} {
+		e := parcel.Entry{Descriptors: slices.Repeat([]syscall.Conn{null}, n)}
+		if errors.Join(w.Put(ctx, e), w.Flush(ctx)) != nil {
+			break
+		}
+	}
+	return release
 }
