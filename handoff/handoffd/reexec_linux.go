@@ -70,7 +70,8 @@ func (r *replacement) reexec(ctx context.Context) error {
 
 // bySignal is reexec on behalf of nobody.
 func (r *replacement) bySignal(ctx context.Context) {
-	if err := r.reexec(ctx); !errors.Is(err, supervisor.ErrReexecuting) {
+	err := r.reexec(ctx)
+	if !errors.Is(err, supervisor.ErrReexecuting) && !errors.Is(err, supervisor.ErrEnded) {
 		r.log.Error("this program could not be replaced, and goes on", "error", err)
 	}
 }

@@ -18,11 +18,12 @@ const (
 // An ear listens to signals.
 type ear struct {
 	signals chan os.Signal
+	over    chan struct{}
 }
 
 // newEar listens from now on, and passes nothing on before hear.
 func newEar() *ear {
-	e := &ear{signals: make(chan os.Signal, 64)}
+	e := &ear{signals: make(chan os.Signal, 64), over: make(chan struct{})}
 	e.listen()
 	return e
 }
@@ -31,15 +32,21 @@ func (e *ear) listen() {
 	signal.Notify(e.signals, signalStop, signalReexec, signalReload, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 }
 
-// hear has passOn called for each signal, one after the other, until close.
+// hear has passOn called for each signal, one after the other, until close. It
+// returns when the supervisor knows of the signal.
 func (e *ear) hear(passOn func(os.Signal)) {
 	go func() {
-		for sig := range e.signals {
-			if done, ok := sig.(mark); ok {
-				close(done)
-				continue
+		for {
+			select {
+			case sig := <-e.signals:
+				if before, ok := sig.(mark); ok {
+					close(before)
+				} else {
+					passOn(sig)
+				}
+			case <-e.over:
+				return
 			}
-			passOn(sig)
 		}
 	}()
 }
@@ -58,12 +65,19 @@ func (e *ear) deafen() (listen func()) {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
 	signal.Stop(e.signals)
 	before := make(mark)
-	e.signals <- before
-	<-before
+	select {
+	case e.signals <- before:
+	case <-e.over:
+		return func() {}
+	}
+	select {
+	case <-before:
+	case <-e.over:
+	}
 	return e.listen
 }
 
 func (e *ear) close() {
 	signal.Stop(e.signals)
-	close(e.signals)
+	close(e.over)
 }

@@ -102,6 +102,13 @@ func (s *Supervisor) call(f func() error) error {
 // replace executes the new program. From the moment on in which the state is taken
 // nothing must be under way that is not in it.
 func (s *Supervisor) replace(i Image) error {
+	// What would take its time is over before signals have to wait.
+	if err := s.above.flush(flushTimeout); err != nil {
+		return err
+	}
+	if err := s.call(s.unfit); err != nil {
+		return err
+	}
 	listen := i.Deafen()
 	defer listen()
 	s.children.loop.halt()
@@ -127,14 +134,24 @@ func (s *Supervisor) replace(i Image) error {
 		return errors.New("what generations write to standard error is not taken")
 	}
 	return s.call(func() error {
+		if err := s.unfit(); err != nil {
+			return err
+		}
 		for _, p := range s.processes {
 			if !slices.Contains(halted, p) {
-				return &busyError{fmt.Sprintf("generation %d has just been started", p.number), s.changed}
+				return &busyError{fmt.Sprintf("generation %d has just been started", p.number), now}
 			}
 		}
 		return s.execute(i)
 	})
 }
+
+// now is a channel that is closed.
+var now = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // halt stops listening to what p says, for resume. It reports whether nothing is
 // under way.
