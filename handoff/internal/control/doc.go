@@ -44,6 +44,14 @@
 // still there. Clients that do not take their answers are dropped, and whoever
 // monitors slowly misses states in between, but never the last one.
 //
+// # Replacing the server
+//
+// The program of the server may be replaced in place, by execve(2): File of the
+// Listener and Freeze of the Server give what the next server needs to go on, and
+// FileListener and [Options].Carried take it. Clients notice nothing, and what they
+// wait for they get from the next server, if the [Supervisor] knows by [CallOf] what
+// that was.
+//
 // # The library
 //
 // Of github.com/varlink/go the server uses the messages, their dispatch and the

@@ -67,21 +67,11 @@ func (a *above) known() bool {
 // then calls f once everything before was sent.
 func (a *above) then(f func()) { a.queue <- f }
 
-// flush returns when the manager was told all until now.
-func (a *above) flush(timeout time.Duration) error {
+// mark returns a channel that is closed when the manager was told all until now.
+func (a *above) mark() <-chan struct{} {
 	done := make(chan struct{})
-	limit := time.After(timeout)
-	select {
-	case a.queue <- func() { close(done) }:
-	case <-limit:
-		return errDeaf
-	}
-	select {
-	case <-done:
-		return nil
-	case <-limit:
-		return errDeaf
-	}
+	a.then(func() { close(done) })
+	return done
 }
 
 var errDeaf = errors.New("the manager does not read what it is told")

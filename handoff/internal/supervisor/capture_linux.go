@@ -22,7 +22,7 @@ const (
 
 // capture returns all that another program needs to go on, and duplicates of the
 // descriptors, in the order of the references. The caller closes them, also after
-// an error.
+// an error. Nothing of it changes when this program goes on.
 func (s *Supervisor) capture() (*state, []*os.File, error) {
 	if err := s.unfit(); err != nil {
 		return nil, nil, err
@@ -34,7 +34,7 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 		Caller:  s.caller,
 		Limit:   s.store.limit,
 		Target:  s.store.target,
-		Drops:   s.store.drops,
+		Drops:   maps.Clone(s.store.drops),
 		Memory:  c.file(s.memory.file),
 		Keeps:   s.above.keeps,
 		Kept:    s.memory.kept,
@@ -58,7 +58,7 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 	for _, e := range s.store.entries {
 		st.Entries = append(st.Entries, entryState{
 			namedRef: namedRef{e.name, c.file(e.file)},
-			Above:    e.above, Owner: e.owner, Polled: e.polled, Shared: e.shared, Holders: e.holders,
+			Above:    e.above, Owner: e.owner, Polled: e.polled, Shared: e.shared, Holders: maps.Clone(e.holders),
 		})
 	}
 	for id, t := range s.timers {

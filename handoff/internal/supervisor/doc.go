@@ -20,6 +20,15 @@
 // call, and do what may take long: starting processes, waiting for them, reading
 // sockets, telling the manager.
 //
+// This program replaces itself by Reexec: it writes down all that Run's goroutine
+// knows, with the descriptors' numbers, and executes another one, which begins
+// with Inherit instead of New:
+//
+//	heir, err := supervisor.Inherit()
+//	if heir != nil {
+//		s, err = heir.Restore(o)
+//	}
+//
 // A generation has a cgroup of its own below that of the service where the
 // manager delegates it (Delegate=yes of systemd.resource-control(5)), and
 // otherwise a process group; Status says which. Orphans come to this process,

@@ -43,8 +43,8 @@ type Kept struct {
 }
 
 const (
-	busyTimeout  = 30 * time.Second // for a start that is under way
-	flushTimeout = 5 * time.Second  // for the manager to read what it is told
+	busyTimeout = 30 * time.Second // for a start that is under way
+	tellTimeout = 5 * time.Second  // for the manager to read what it is told
 )
 
 // Reexec replaces this program in place: generations, what they have stored, timers
@@ -84,6 +84,8 @@ func (s *Supervisor) whenIdle(ctx context.Context, f func() error) error {
 		}
 		select {
 		case <-busy.changed:
+		case <-s.ended:
+			return ErrEnded
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", busy, context.Cause(ctx))
 		}
@@ -103,10 +105,15 @@ func (s *Supervisor) call(f func() error) error {
 // nothing must be under way that is not in it.
 func (s *Supervisor) replace(i Image) error {
 	// What would take its time is over before signals have to wait.
-	if err := s.above.flush(flushTimeout); err != nil {
-		return err
+	var told <-chan struct{}
+	err := s.call(func() error {
+		told = s.above.mark()
+		return s.unfit()
+	})
+	if err == nil {
+		err = awaitTold(told)
 	}
-	if err := s.call(s.unfit); err != nil {
+	if err != nil {
 		return err
 	}
 	listen := i.Deafen()
@@ -114,7 +121,7 @@ func (s *Supervisor) replace(i Image) error {
 	s.children.loop.halt()
 	defer s.children.loop.resume()
 	var halted []*process
-	err := s.call(func() error {
+	err = s.call(func() error {
 		for _, p := range s.processes {
 			if p.loops != nil {
 				halted = append(halted, p)
@@ -153,6 +160,16 @@ var now = func() <-chan struct{} {
 	return c
 }()
 
+// awaitTold waits for what above.mark has returned.
+func awaitTold(told <-chan struct{}) error {
+	select {
+	case <-told:
+		return nil
+	case <-time.After(tellTimeout):
+		return errDeaf
+	}
+}
+
 // halt stops listening to what p says, for resume. It reports whether nothing is
 // under way.
 func (p *process) halt() bool {
@@ -171,7 +188,7 @@ func (p *process) resume() {
 
 // execute returns only if it fails.
 func (s *Supervisor) execute(i Image) error {
-	if err := s.above.flush(flushTimeout); err != nil {
+	if err := awaitTold(s.above.mark()); err != nil {
 		return err
 	}
 	st, files, err := s.capture()

@@ -86,7 +86,10 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 	if err != nil {
 		return &TrialError{Path: i.Path, Reason: err.Error()}
 	}
-	status, err := awaitTrial(ctx, cmd.Process, ended)
+	status, err := s.awaitTrial(ctx, cmd.Process, ended)
+	if errors.Is(err, ErrEnded) {
+		return err
+	}
 	out.flush()
 	if err == nil && status == (generation.ExitStatus{}) {
 		answer.SetReadDeadline(time.Now().Add(time.Second))
@@ -110,19 +113,27 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 }
 
 // awaitTrial waits for the end of the child, and kills what takes too long, and
-// what it has left behind.
-func awaitTrial(ctx context.Context, p *os.Process, ended <-chan generation.ExitStatus) (status generation.ExitStatus, err error) {
+// what it has left behind. After Run nobody hears of the end.
+func (s *Supervisor) awaitTrial(ctx context.Context, p *os.Process, ended <-chan generation.ExitStatus) (status generation.ExitStatus, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, trialTimeout, fmt.Errorf("it does not answer within %v", trialTimeout))
 	defer cancel()
+	defer p.Release()
+	kill := func() { unix.Kill(-p.Pid, unix.SIGKILL) }
+	defer kill()
 	select {
 	case status = <-ended:
-		unix.Kill(-p.Pid, unix.SIGKILL)
+		return status, nil
 	case <-ctx.Done():
-		unix.Kill(-p.Pid, unix.SIGKILL)
-		status, err = <-ended, context.Cause(ctx)
+		kill()
+	case <-s.ended:
+		return status, ErrEnded
 	}
-	p.Release()
-	return status, err
+	select {
+	case status = <-ended:
+		return status, context.Cause(ctx)
+	case <-s.ended:
+		return status, ErrEnded
+	}
 }
 
 // Pass answers the program that tries this one. version is what it logs.
