@@ -23,7 +23,7 @@ var arrows = map[string][]string{
 	"handoff/internal/supervisor": {"handoff/internal/generation", "handoff/internal/rotation", "activation", "notify", "handoff/parcel"},
 	"handoff/internal/control":    nil,
 	"handoff/internal/rotation":   nil,
-	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "units", "units/check"},
+	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "handoff/internal/rotation", "units", "units/check"},
 	"units/check":                 {"units"},
 }
 

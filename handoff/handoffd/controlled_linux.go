@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
@@ -53,6 +55,16 @@ func call(ctx context.Context) supervisor.Call {
 	return supervisor.Call{Number: c.Number(), Begun: c.Begun}
 }
 
+func (c controlled) Drain(ctx context.Context, lameDuck time.Duration) (control.Verdict, error) {
+	result, err := c.s.Drain(ctx, lameDuck)
+	return verdict(control.ActionDrain, result), stopping(err)
+}
+
+func (c controlled) Undrain(ctx context.Context) (control.Verdict, error) {
+	result, err := c.s.Undrain(ctx)
+	return verdict(control.ActionUndrain, result), stopping(err)
+}
+
 // stopping is the error of a supervisor that takes no requests any more.
 func stopping(err error) error {
 	if errors.Is(err, supervisor.ErrEnded) {
@@ -91,7 +103,7 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 		return control.Status{}, nil, stopping(err)
 	}
 	status := control.Status{
-		Situation: s.Situation.String(),
+		Situation: cmp.Or(s.Rotation, s.Situation.String()),
 		PID:       s.PID,
 		Version:   version,
 		Started:   s.Since,

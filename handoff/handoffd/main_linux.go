@@ -111,6 +111,8 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 			reloadCommand(),
 			commitCommand(),
 			abortCommand(),
+			drainCommand(),
+			undrainCommand(),
 			statusCommand(),
 			checkCommand(),
 			unitCommand(),

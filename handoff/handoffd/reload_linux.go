@@ -106,7 +106,10 @@ func ask(ctx context.Context, c *cli.Command, f func(*control.Client) (control.V
 		}
 		return fmt.Errorf("%s: %w", c.Name, err)
 	}
-	text := fmt.Sprintf("generation %d: %s", v.Generation, v.Outcome)
+	text := string(v.Outcome)
+	if v.Generation != 0 {
+		text = fmt.Sprintf("generation %d: %s", v.Generation, v.Outcome)
+	}
 	if v.Reason != "" {
 		text += ": " + v.Reason
 	}

@@ -85,6 +85,22 @@ func (c *Client) Abort(ctx context.Context) (Verdict, error) {
 	return c.verdict(ctx, "Abort", nil)
 }
 
+// MaxLameDuck is the longest that Drain takes.
+const MaxLameDuck = time.Hour
+
+// Drain takes the service out of a load balancer's rotation, and returns when it is
+// out. lameDuck is at most MaxLameDuck. The errors are ErrRefused, ErrUndone and
+// ErrStopping.
+func (c *Client) Drain(ctx context.Context, lameDuck time.Duration) (Verdict, error) {
+	return c.verdict(ctx, "Drain", map[string]int64{"lameDuckUSec": lameDuck.Microseconds()})
+}
+
+// Undrain brings the service back, and returns when it serves. The errors are
+// ErrRefused and ErrStopping.
+func (c *Client) Undrain(ctx context.Context) (Verdict, error) {
+	return c.verdict(ctx, "Undrain", nil)
+}
+
 // Status returns how the service is.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var in statusReply

@@ -21,12 +21,13 @@ type fake struct {
 	reload func(ctx context.Context, r ReloadRequest) (Verdict, error) // instead of its own
 	reexec func(ctx context.Context) error
 
-	mu      sync.Mutex
-	status  Status
-	changed chan struct{}
-	asked   []ReloadRequest
-	held    bool
-	err     error // of the next call, whatever it is
+	mu       sync.Mutex
+	status   Status
+	changed  chan struct{}
+	asked    []ReloadRequest
+	held     bool
+	lameDuck time.Duration // of the last Drain
+	err      error         // of the next call, whatever it is
 }
 
 var _ Supervisor = (*fake)(nil)
@@ -103,6 +104,19 @@ func (s *fake) end(action Action) (Verdict, error) {
 
 func (s *fake) Commit(context.Context) (Verdict, error) { return s.end(ActionCommit) }
 func (s *fake) Abort(context.Context) (Verdict, error)  { return s.end(ActionAbort) }
+
+func (s *fake) Drain(_ context.Context, lameDuck time.Duration) (Verdict, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lameDuck = lameDuck
+	return Verdict{Action: ActionDrain, Outcome: Done, Time: someTime}, s.takeErr()
+}
+
+func (s *fake) Undrain(context.Context) (Verdict, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Verdict{Action: ActionUndrain, Outcome: Done, Time: someTime}, s.takeErr()
+}
 
 func (s *fake) Reexec(ctx context.Context) error {
 	if s.reexec != nil {

@@ -46,11 +46,14 @@ func (m *methods) VarlinkGetDescription() string { return description }
 // VarlinkDispatch answers one call.
 func (m *methods) VarlinkDispatch(ctx context.Context, call varlink.Call, method string) error {
 	var reload ReloadRequest
+	var lameDuck uint32 // microseconds, so an hour and more
 	into := map[string]any{}
 	switch method {
 	case "Reload":
 		into = map[string]any{"hold": &reload.Hold, "dryRun": &reload.DryRun, "program": &reload.Program}
-	case "Commit", "Abort", "Reexec", "Status", "Monitor":
+	case "Drain":
+		into = map[string]any{"lameDuckUSec": &lameDuck}
+	case "Commit", "Abort", "Undrain", "Reexec", "Status", "Monitor":
 	default:
 		return call.ReplyMethodNotFound(ctx, Interface+"."+method)
 	}
@@ -75,6 +78,10 @@ func (m *methods) VarlinkDispatch(ctx context.Context, call varlink.Call, method
 		return verdict(ctx, call)(m.supervisor.Reload(ctx, reload))
 	case "Commit":
 		return verdict(ctx, call)(m.supervisor.Commit(ctx))
+	case "Drain":
+		return verdict(ctx, call)(m.supervisor.Drain(ctx, time.Duration(lameDuck)*time.Microsecond))
+	case "Undrain":
+		return verdict(ctx, call)(m.supervisor.Undrain(ctx))
 	}
 	return verdict(ctx, call)(m.supervisor.Abort(ctx))
 }

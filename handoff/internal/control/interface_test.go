@@ -35,9 +35,13 @@ func TestDescription(t *testing.T) {
 
 	none := reflect.TypeFor[struct{}]()
 	methods := map[string][2]reflect.Type{
-		"Reload":  {reflect.TypeFor[ReloadRequest](), reflect.TypeFor[verdictReply]()},
-		"Commit":  {none, reflect.TypeFor[verdictReply]()},
-		"Abort":   {none, reflect.TypeFor[verdictReply]()},
+		"Reload": {reflect.TypeFor[ReloadRequest](), reflect.TypeFor[verdictReply]()},
+		"Commit": {none, reflect.TypeFor[verdictReply]()},
+		"Abort":  {none, reflect.TypeFor[verdictReply]()},
+		"Drain": {reflect.TypeFor[struct {
+			LameDuckUSec int `json:"lameDuckUSec,omitempty"`
+		}](), reflect.TypeFor[verdictReply]()},
+		"Undrain": {none, reflect.TypeFor[verdictReply]()},
 		"Reexec":  {none, none},
 		"Status":  {none, reflect.TypeFor[statusReply]()},
 		"Monitor": {none, reflect.TypeFor[statusReply]()},

@@ -104,6 +104,15 @@ func TestCalls(t *testing.T) {
 	if _, err := c.Reload(ctx, ReloadRequest{DryRun: true}); err != nil {
 		t.Errorf("dry run: %v", err)
 	}
+	if v, err := c.Drain(ctx, 1500*time.Millisecond); err != nil || v.Action != ActionDrain || s.lameDuck != 1500*time.Millisecond {
+		t.Errorf("Drain: %+v, %v, after %v", v, err, s.lameDuck)
+	}
+	if _, err := c.Drain(ctx, 2*MaxLameDuck); !errors.Is(err, ErrInvalid) {
+		t.Errorf("Drain after too long: %v", err)
+	}
+	if v, err := c.Undrain(ctx); err != nil || v.Action != ActionUndrain {
+		t.Errorf("Undrain: %+v, %v", v, err)
+	}
 	want := []ReloadRequest{{}, {Hold: true, Program: newProgram}, {Hold: true, Program: newProgram}, {DryRun: true}}
 	if got := s.requests(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the supervisor was asked for %+v, want %+v", got, want)

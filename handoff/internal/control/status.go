@@ -29,6 +29,13 @@ type Supervisor interface {
 	// Abort undoes a successor before the commit.
 	Abort(ctx context.Context) (Verdict, error)
 
+	// Drain takes the service out of a load balancer's rotation, after lameDuck, and
+	// returns when it is out or that was undone.
+	Drain(ctx context.Context, lameDuck time.Duration) (Verdict, error)
+
+	// Undrain brings it back, and returns when it serves.
+	Undrain(ctx context.Context) (Verdict, error)
+
 	// Reexec replaces this program in place. It returns only if that failed: then
 	// all is as it was.
 	Reexec(ctx context.Context) error
@@ -65,10 +72,12 @@ func (r ReloadRequest) invalid() (name string, ok bool) {
 type Action string
 
 const (
-	ActionReload Action = "reload"
-	ActionCommit Action = "commit"
-	ActionAbort  Action = "abort"
-	ActionReexec Action = "reexec"
+	ActionReload  Action = "reload"
+	ActionCommit  Action = "commit"
+	ActionAbort   Action = "abort"
+	ActionDrain   Action = "drain"
+	ActionUndrain Action = "undrain"
+	ActionReexec  Action = "reexec"
 )
 
 // An Outcome is a verdict in one word.

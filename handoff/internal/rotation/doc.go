@@ -17,7 +17,10 @@
 // All of that belongs to the socket, and not to the process: whoever shares it is
 // out of the rotation, too, and it lasts longer than a process that was killed. So
 // every way out of a process that has called Hold leads through Open, and a process
-// that inherits a listener calls Open first. No privilege is needed.
+// that inherits a listener calls Open first.
+//
+// Hold needs CAP_NET_ADMIN where the kernel keeps filters of TCP sockets from others
+// (6.18.44 does). One who has it can lend a hand: HoldOf. The rest needs no privilege.
 //
 // Unix sockets are left alone: Linux does not let one listen again that was shut
 // down.

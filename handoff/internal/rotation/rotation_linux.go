@@ -35,8 +35,8 @@ func Applies(c syscall.Conn) bool {
 	return err == nil && is
 }
 
-// Hold has the listener c drop new SYNs. A multipath listener takes no filter:
-// errors.Is finds EOPNOTSUPP.
+// Hold has the listener c drop new SYNs. errors.Is finds EPERM where that takes
+// CAP_NET_ADMIN, and EOPNOTSUPP for a multipath listener, which takes no filter.
 func Hold(c syscall.Conn) error {
 	program := unix.SockFprog{Len: uint16(len(dropSYN)), Filter: &dropSYN[0]}
 	err := control(c, func(fd int) error {
@@ -95,12 +95,24 @@ func Open(c syscall.Conn) error {
 	return wrap("open", err)
 }
 
+// Held reports whether the listener c drops new SYNs because of Hold.
+func Held(c syscall.Conn) (is bool) {
+	err := control(c, func(fd int) (err error) {
+		is, err = held(fd)
+		return err
+	})
+	return err == nil && is
+}
+
+func held(fd int) (bool, error) {
+	var attached [64]unix.SockFilter
+	n, err := getFilter(fd, attached[:])
+	return err == nil && slices.Equal(attached[:min(n, len(attached))], dropSYN), err
+}
+
 // unhold takes the filter off, if it is ours.
 func unhold(fd int) error {
-	var attached [64]unix.SockFilter
-	program := attached[:]
-	n, err := getFilter(fd, program)
-	if err != nil || !slices.Equal(program[:min(n, len(program))], dropSYN) {
+	if is, err := held(fd); err != nil || !is {
 		return err
 	}
 	return sysErr("setsockopt SO_DETACH_FILTER", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0))

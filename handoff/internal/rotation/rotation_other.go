@@ -25,5 +25,8 @@ func Shut(syscall.Conn) error { return errors.ErrUnsupported }
 // Settled is as Hold.
 func Settled(context.Context, time.Duration, ...syscall.Conn) error { return errors.ErrUnsupported }
 
+// Held reports false.
+func Held(syscall.Conn) bool { return false }
+
 // Open does nothing.
 func Open(syscall.Conn) error { return nil }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
 )
 
 // A Result is what became of something that was asked for.
@@ -83,7 +84,10 @@ func (s *Supervisor) Abort(ctx context.Context, c Call) (Result, error) {
 
 // Stop asks for the end of the service, and does not wait for it.
 func (s *Supervisor) Stop() {
-	s.post(func() { s.feed(generation.Stop{}) })
+	s.post(func() {
+		s.stopWhileAway()
+		s.feed(generation.Stop{})
+	})
 }
 
 // Hurry cuts the drain of a service that stops short. Without a Stop before it
@@ -94,7 +98,15 @@ func (s *Supervisor) Hurry() {
 
 // Hangup reloads on behalf of nobody: SIGHUP.
 func (s *Supervisor) Hangup() {
-	s.post(func() { s.feed(generation.Reload{}) })
+	s.post(func() {
+		if s.leave.stage != stageIn {
+			s.log.Warn("not reloaded", "reason", errAway)
+			s.above.send(notify.Reloading()) // or the manager would wait for it
+			s.above.send(notify.Ready())
+			return
+		}
+		s.feed(generation.Reload{})
+	})
 }
 
 func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) generation.Event) (Result, error) {
@@ -102,6 +114,10 @@ func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) 
 	err := s.call(func() error {
 		if caller != 0 {
 			reply = s.callers[caller]
+			return nil
+		}
+		if s.leave.stage != stageIn {
+			reply <- verdictOf(Refused, errAway.Error())
 			return nil
 		}
 		s.caller++
@@ -139,6 +155,7 @@ func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) 
 // A Status is the service as it stands.
 type Status struct {
 	Situation   generation.Situation
+	Rotation    string // where it is not in a load balancer's rotation: how far out
 	PID         int
 	Generations []GenerationStatus // oldest first
 	Since       time.Time          // of the start, whatever program it was by then
@@ -177,6 +194,7 @@ func (s *Supervisor) Status() (status Status, changed <-chan struct{}, err error
 func (s *Supervisor) status() Status {
 	status := Status{
 		Situation:  s.machine.Situation(),
+		Rotation:   s.leave.stage.String(),
 		PID:        os.Getpid(),
 		Since:      s.since,
 		Reexecs:    s.reexecs,

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,11 @@ func (a Address) open() (*os.File, error) {
 	case "udp", "unixgram":
 		sock, err = net.ListenPacket(a.Network, a.Address)
 	default:
-		sock, err = net.Listen(a.Network, a.Address)
+		// Plain TCP, as a socket unit has it: drain needs a filter, and multipath
+		// sockets take none.
+		var c net.ListenConfig
+		c.SetMultipathTCP(false)
+		sock, err = c.Listen(context.Background(), a.Network, a.Address)
 	}
 	if err != nil {
 		return nil, err

@@ -59,6 +59,9 @@ func (s *Supervisor) do(e generation.Effect) {
 		s.reloading = true
 		s.above.send(notify.Reloading())
 	case generation.TellStopping:
+		if s.leave.stage == stageEnding {
+			return // they end, and the service does not
+		}
 		s.above.send(notify.Stopping())
 	case generation.TellStatus:
 		s.above.status(s.text)
@@ -67,6 +70,10 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Log:
 		s.logEffect(e)
 	case generation.Exit:
+		if s.leave.stage == stageEnding {
+			s.wentOut()
+			return
+		}
 		s.exit = &e
 	default:
 		// Release, AwaitTaken and Resume are for generations that were said to be

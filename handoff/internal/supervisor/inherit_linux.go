@@ -57,6 +57,7 @@ func (s *Supervisor) inherit() error {
 	for _, name := range stale {
 		s.above.drop(name)
 	}
+	s.reopen()
 	return s.bind()
 }
 

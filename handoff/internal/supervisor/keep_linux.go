@@ -125,7 +125,7 @@ func (s *Supervisor) keepAbove(e *entry) {
 // takes it. A program that is told so at once, by the closed descriptor, finishes
 // what it would have left.
 func (s *Supervisor) lastsNot() bool {
-	if s.machine.Situation() != generation.ServiceStopping {
+	if s.machine.Situation() != generation.ServiceStopping || s.leave.stage != stageIn {
 		return false
 	}
 	<-s.above.probed

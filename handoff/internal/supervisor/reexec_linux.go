@@ -266,6 +266,9 @@ func setOpenFiles(limit unix.Rlimit) {
 
 // unfit says why this program cannot be replaced now.
 func (s *Supervisor) unfit() error {
+	if s.leave.stage != stageIn {
+		return errAway
+	}
 	switch s.machine.Situation() {
 	case generation.ServiceNew:
 		return errors.New("the service has not started")

@@ -66,6 +66,8 @@ type Supervisor struct {
 	excuses   [4]string     // those that the manager was told
 	saying    *time.Timer   // until it may be told of others
 	exit      *generation.Exit
+	leave     leave // of a load balancer's rotation
+	leaving   sync.WaitGroup
 }
 
 // A timer of the machine.
@@ -283,6 +285,11 @@ func (s *Supervisor) close() {
 	for _, t := range s.timers {
 		t.t.Stop()
 	}
+	if s.leave.cancel != nil {
+		s.leave.cancel(ErrEnded)
+	}
+	s.leaving.Wait()
+	s.reopen()
 	for _, p := range s.processes {
 		s.forget(p)
 	}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// out checks that the service is out of the rotation: it refuses, and is active.
+func out(t *testing.T, m *systemdtest.Machine) {
+	t.Helper()
+	if c, err := m.Dial(t.Context(), "tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+		if err == nil {
+			c.Close()
+		}
+		t.Errorf("out of the rotation: %v, want refused", err)
+	}
+	for _, unit := range []string{service, socket} {
+		if state := m.Property(unit, "ActiveState"); state != "active" {
+			t.Errorf("%s is %s", unit, state)
+		}
+	}
+	if status, err := handoffd(t, m, "status"); err != nil || !strings.HasPrefix(status, "out of the rotation") {
+		t.Errorf("%v: %s", err, status)
+	}
+	if n := generations(t, m); n != 0 {
+		t.Errorf("%d generations", n)
+	}
+}
+
+// TestLeavingRotation: the service leaves the rotation and comes back by each way there is,
+// and every client is served or refused, whether the program knows of it or not.
+func TestLeavingRotation(t *testing.T) {
+	const requests, clients = 300, 16
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.InstallFile("/usr/local/bin/plain", systemdtest.Build(t, plainGo), 0o755)
+		undrain := func(t *testing.T) {
+			if text, err := handoffd(t, m, "undrain"); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+		}
+		for _, c := range []struct {
+			name    string
+			program string
+			keep    bool
+			back    []func(t *testing.T)
+		}{
+			{"new connections", "holdfast-http", false, []func(*testing.T){undrain, undrain}},
+			{"kept connections", "holdfast-http", true, []func(*testing.T){
+				undrain,
+				func(t *testing.T) { m.Systemctl("restart", service) },
+				func(t *testing.T) { m.Systemctl("stop", service); m.Systemctl("start", service) },
+				func(t *testing.T) { m.Systemctl("kill", "--kill-whom=main", "--signal=KILL", service) },
+			}},
+			{"a plain program", "plain", false, []func(*testing.T){undrain, undrain}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/"+c.program+"\n")
+				result := counted(t, m, loadtest.Options{Clients: clients, KeepAlive: c.keep}, func(load *loadtest.Load) {
+					for _, back := range c.back {
+						progress(t, load, requests)
+						if text, err := handoffd(t, m, "drain", "--lame-duck", "100ms"); err != nil {
+							t.Fatalf("%v: %s", err, text)
+						}
+						out(t, m)
+						if text, err := handoffd(t, m, "reload"); err == nil || !strings.Contains(text, "out of the rotation") {
+							t.Errorf("a reload meanwhile: %v: %s", err, text)
+						}
+						back(t)
+					}
+					progress(t, load, requests)
+				})
+				counts := result.Total.Counts
+				t.Log(counts)
+				if counts.Refused == 0 {
+					t.Error("no client was refused")
+				}
+				// What a client sends on an idle connection while that is closed is lost,
+				// and said to be safe to send again: RFC 9112, section 9.3.1.
+				if lost := counts.Failed() - counts.Refused - counts.Stale; lost != 0 || !c.keep && counts.Stale != 0 {
+					t.Error(result.Err())
+				}
+			})
+		}
+	})
+}
+
+// TestLeavingRefuses: what drain and undrain do where there is nothing to do.
+func TestLeavingRefuses(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		begin(t, m, "")
+		for _, c := range []struct {
+			args []string
+			fail bool
+			want string
+		}{
+			{[]string{"undrain"}, false, "done"},
+			{[]string{"drain", "--lame-duck", "-1s"}, true, "at most"},
+			{[]string{"drain"}, false, "done"},
+			{[]string{"drain"}, false, "done"},
+			{[]string{"commit"}, true, "out of the rotation"},
+		} {
+			if text, err := handoffd(t, m, c.args...); err != nil != c.fail || !strings.Contains(text, c.want) {
+				t.Errorf("%q: %v: %s", c.args, err, text)
+			}
+		}
+		out(t, m)
+		// A stop ends it well, and the socket goes on.
+		m.Systemctl("stop", service)
+		if result := m.Property(service, "Result"); result != "success" {
+			t.Errorf("after a stop: %s", result)
+		}
+		// An undrain while clients are still let in is enough to stay.
+		m.Systemctl("start", service)
+		ended := make(chan string, 1)
+		go func() {
+			text, err := handoffd(t, m, "drain", "--lame-duck", "1h")
+			if err == nil {
+				text = "done"
+			}
+			ended <- text
+		}()
+		waitFor(t, "a leave", func() bool {
+			status, err := handoffd(t, m, "status")
+			return err == nil && strings.HasPrefix(status, "leaving the rotation")
+		})
+		if text, err := handoffd(t, m, "undrain"); err != nil {
+			t.Errorf("%v: %s", err, text)
+		}
+		if text := <-ended; !strings.Contains(text, "the service is to stay") {
+			t.Errorf("the drain ends with %s", text)
+		}
+		var c net.Conn
+		c, err := m.Dial(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	})
+}
