@@ -22,8 +22,10 @@ const handshakeTime = time.Second
 // is in a handshake or in a queue is still served, and after a second or more the
 // listeners refuse everyone. No client is reset after its handshake: one that comes
 // between is refused when it sends its SYN again, a second later. Connections that
-// stay are served on, and told to close by their next answer. It takes no privilege,
-// and the manager does not notice.
+// stay are served on, and told to close by their next answer. The manager does not
+// notice. The filter takes CAP_NET_ADMIN on some kernels (Linux 6.18.44): where the
+// process does not have it, EPERM is found, and nothing was done; give it by
+// AmbientCapabilities=, or turn balancers away by Options.LameDuck alone.
 //
 // Rejoin comes back. So does the end of Run: the drain does not carry connections
 // on then, and leaves listeners that listen, since the socket is the manager's, too.
