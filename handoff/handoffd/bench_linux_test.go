@@ -44,14 +44,14 @@ func benchmarkReload(b *testing.B, settings string) {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	var starts, reloads []time.Duration
+	var starts, reloads []float64 // ms
 	for b.Loop() {
 		starts = append(starts, startAlone(b))
 		began := time.Now()
 		if _, err := client.Reload(b.Context(), control.ReloadRequest{}); err != nil {
 			b.Fatal(err)
 		}
-		reloads = append(reloads, time.Since(began))
+		reloads = append(reloads, milliseconds(time.Since(began)))
 		waitFor(b, "one generation", func() bool {
 			s, err := client.Status(b.Context())
 			return err == nil && len(s.Generations) == 1
@@ -78,8 +78,8 @@ const (
 	settleTime = 12 * time.Second // more than a generation takes until it counts as sound
 )
 
-// startAlone has the program start, and returns how long it took to be ready.
-func startAlone(b *testing.B) time.Duration {
+// startAlone has the program start, and returns how many ms it took to be ready.
+func startAlone(b *testing.B) (ms float64) {
 	manager := notifytest.New(b)
 	cmd := exec.Command(systemdtest.Build(b, httpProgram), "-listen", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+manager.Socket())
@@ -88,7 +88,7 @@ func startAlone(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	manager.WaitFor(b.Context(), "READY=1")
-	took := time.Since(began)
+	took := milliseconds(time.Since(began))
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		b.Fatal(err)
 	}
@@ -98,10 +98,11 @@ func startAlone(b *testing.B) time.Duration {
 	return took
 }
 
-// median returns that of durations, in ms.
-func median(d []time.Duration) float64 {
-	slices.Sort(d)
-	return float64(d[len(d)/2]) / float64(time.Millisecond)
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
 }
 
 // processor returns what a process has used in clock ticks, and how often its
@@ -137,24 +138,24 @@ func processor(b *testing.B, m *systemdtest.Machine, pid string) (ticks, waits i
 
 // BenchmarkRequests compares a program under handoffd with the same program alone,
 // as a socket-activated service of the same systemd: req/s and p99-ms are under
-// handoffd, and times-alone and p99-times-alone their ratios. Rounds of both take
-// turns; the clients share the processors with the servers.
+// handoffd, and times-alone and p99-times-alone the ratios to a round of the other
+// right before or after, all of them medians. The clients share the processors with
+// the servers.
 //
-//	go test -run '^$' -bench Requests -benchtime 10x ./handoff/handoffd
+//	go test -run '^$' -bench Requests -benchtime 40x ./handoff/handoffd
 func BenchmarkRequests(b *testing.B) {
 	const aloneAddress = "127.0.0.1:8081"
 	m := systemdtest.Boot(b, systemdtest.Options{})
 	install(b, m)
 	m.InstallUnit(service, bare)
-	m.InstallUnit("alone.socket", "[Socket]\nListenStream="+aloneAddress+"\nFileDescriptorName=http\nBacklog=4096\n")
+	m.InstallUnit("alone.socket", "[Socket]\nListenStream=8081\nFileDescriptorName=http\nBacklog=4096\n")
 	m.InstallUnit("alone.service", "[Service]\nType=notify\nExecStart=/usr/local/bin/holdfast-http\nNonBlocking=yes\n")
 	m.Systemctl("start", "alone.socket", "alone.service")
 	begin(b, m, "")
 	for _, keepAlive := range []bool{true, false} {
 		b.Run(fmt.Sprintf("keepalive=%v", keepAlive), func(b *testing.B) {
 			const clients, requests = 32, 5000
-			rounds := make(map[string][]loadtest.Phase)
-			round := func(address string) {
+			round := func(address string) (rate, p99 float64) {
 				r, err := loadtest.Run(b.Context(), loadtest.Options{
 					URL: "http://localhost/", Address: address, Dial: m.Dial, Clients: clients, Requests: requests, KeepAlive: keepAlive,
 				})
@@ -164,23 +165,24 @@ func BenchmarkRequests(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				rounds[address] = append(rounds[address], r.Total)
+				return requests / r.Total.Elapsed.Seconds(), milliseconds(r.Total.Latency.Percentile(99))
 			}
+			var rates, rateRatios, p99s, p99Ratios []float64
 			both := []string{address, aloneAddress}
 			for b.Loop() {
+				rate, p99 := make(map[string]float64), make(map[string]float64)
 				for _, a := range both {
-					round(a)
+					rate[a], p99[a] = round(a)
 				}
 				slices.Reverse(both)
+				rates, rateRatios = append(rates, rate[address]), append(rateRatios, rate[address]/rate[aloneAddress])
+				p99s, p99Ratios = append(p99s, p99[address]), append(p99Ratios, p99[address]/p99[aloneAddress])
 			}
-			rate := func(p loadtest.Phase) float64 { return float64(p.Counts.OK) / p.Elapsed.Seconds() }
-			p99 := func(p loadtest.Phase) float64 { return p.Latency.Percentile(99).Seconds() * 1000 }
-			under, alone := loadtest.Merge("under handoffd", rounds[address]...), loadtest.Merge("alone", rounds[aloneAddress]...)
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(rate(under), "req/s")
-			b.ReportMetric(rate(under)/rate(alone), "times-alone")
-			b.ReportMetric(p99(under), "p99-ms")
-			b.ReportMetric(p99(under)/p99(alone), "p99-times-alone")
+			b.ReportMetric(median(rates), "req/s")
+			b.ReportMetric(median(rateRatios), "times-alone")
+			b.ReportMetric(median(p99s), "p99-ms")
+			b.ReportMetric(median(p99Ratios), "p99-times-alone")
 		})
 	}
 }

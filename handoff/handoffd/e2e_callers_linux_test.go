@@ -29,7 +29,7 @@ func TestCallerGoes(t *testing.T) {
 // handoffd has its own time limit.
 func TestLongReload(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
-		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 4s\n")
+		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 3s\n")
 		m.Systemctl("reload", service)
 		if state := m.Property(service, "ActiveState"); state != "active" {
 			t.Errorf("the service is %s, want active", state)
