@@ -108,7 +108,9 @@ func (c *contender) round(b *testing.B, request string, each int) time.Duration 
 //	go test -run '^$' -bench Requests -benchtime 200x -count 5 ./handoff/keepalive
 //
 // An operation is 100 requests of each of 8 clients to each of the two servers,
-// which take turns; the ratio is the median over the operations.
+// which take turns; the ratio is the median over the operations. On two busy cores
+// it is 0.97 to 0.99 for GET, and 0.95 to 0.98 for POST, whose body comes with its
+// header and takes a Read of its own. The handlers do next to nothing.
 func BenchmarkRequests(b *testing.B) {
 	for _, bb := range []struct{ name, request string }{{"get", get}, {"post", benchPost}} {
 		b.Run(bb.name, func(b *testing.B) {

@@ -17,9 +17,14 @@ import (
 // against the floor of the same run: sendmsg(2) and recvmsg(2) of the same
 // descriptors in messages of 253 with nothing else, into a table that has room.
 // Ratios are of the sums. Conn is adopted without being used; polled is a Conn that
-// the poller knows, as it does from the first Read on.
+// the poller knows, as it does from the first Read on; fileconn is what net.FileConn,
+// the only way to a *net.TCPConn, takes by itself, without the socket options that
+// netconn keeps as they were.
 //
 //	go test -run '^$' -bench Carry -benchtime 20x ./handoff/parcel
+//
+// On two busy cores a Conn takes 2 to 4 times the floor of 0.3 to 1.2 µs, the less
+// the more there are; net.FileConn takes 11 to 28 times, and netconn 12 to 34.
 func BenchmarkCarry(b *testing.B) {
 	for _, n := range []int{1000, 4000, 16000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkCarry(b, n) })
