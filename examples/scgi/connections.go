@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -51,8 +52,10 @@ func (p *pool) becameIdle(w *worker) {
 		w.warm = time.Now()
 		w.timer.Stop()
 		p.starting--
+		p.idle = slices.Insert(p.idle, 0, w) // those that have worked are preferred
+	} else {
+		p.idle = append(p.idle, w)
 	}
-	p.idle = append(p.idle, w)
 	p.watchIdle()
 }
 

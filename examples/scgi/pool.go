@@ -61,7 +61,7 @@ type pool struct {
 	changed  chan struct{}        // closed at every change, and made anew
 	live     map[*worker]struct{} // starting, idle and busy
 	leaving  map[*worker]struct{} // told to finish
-	idle     []*worker            // of live; the one that became idle last is at the end
+	idle     []*worker            // of live; the next connection is for the last of them
 	starting int                  // how many of live are not warm yet
 	waiting  int                  // connections that no worker has taken
 	epoch    int                  // how often the workers were replaced

@@ -59,12 +59,11 @@ func work(h http.Handler, log *slog.Logger) error {
 	return receiveConnections(ch, h, log)
 }
 
-// receiveConnections answers what the dispatcher passes.
+// receiveConnections answers what the dispatcher passes, until it has ended or told
+// this worker to.
 func receiveConnections(ch channel, h http.Handler, log *slog.Logger) error {
-	for {
-		if err := ch.say(msgIdle); err != nil {
-			return nil // the dispatcher has ended
-		}
+	gone := ch.say(msgIdle)
+	for gone == nil {
 		conn, err := ch.receive()
 		if err == io.EOF {
 			return nil
@@ -75,7 +74,11 @@ func receiveConnections(ch channel, h http.Handler, log *slog.Logger) error {
 		// Before a byte is read: from here on the connection ends with this process.
 		ch.say(msgTaken)
 		answer(conn, h, log)
+		// Before the client sees the end, so that its next request comes here again.
+		gone = ch.say(msgIdle)
+		conn.Close()
 	}
+	return nil
 }
 
 // acceptConnections answers what it accepts on a listener that it shares.
@@ -92,6 +95,7 @@ func acceptConnections(ch channel, ln net.Listener, h http.Handler, log *slog.Lo
 		switch {
 		case err == nil:
 			answer(conn, h, log)
+			conn.Close()
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case isShortage(err):
@@ -102,12 +106,11 @@ func acceptConnections(ch channel, ln net.Listener, h http.Handler, log *slog.Lo
 	}
 }
 
-// answer deals with one connection.
+// answer answers a connection's request. The caller closes the connection.
 func answer(conn interface {
-	io.ReadWriteCloser
+	io.ReadWriter
 	SetDeadline(time.Time) error
 }, h http.Handler, log *slog.Logger) {
-	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		log.Warn("connection without a deadline", "error", err)
 	}
