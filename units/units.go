@@ -16,8 +16,8 @@
 //	holdfast-container     a container (Podman quadlet)
 //
 // and systemd-journal-gatewayd.service.d/handoffd.conf puts handoffd around a service
-// that is there. holdfast-echo, holdfast-chat and holdfast-grpc are those of further
-// examples. [Read] returns their texts, [Render] a pair for another program:
+// that is there. holdfast-echo, holdfast-chat, holdfast-grpc and holdfast-scgi are
+// those of further examples. [Read] returns their texts, [Render] a pair for another program:
 //
 //	pair, err := units.Render(units.Description{
 //		Name:    "app",

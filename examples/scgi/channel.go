@@ -47,7 +47,7 @@ func (c channel) say(msg byte) error {
 	return err
 }
 
-// hear returns the next message of a worker. The error is io.EOF at the end.
+// hear returns the next message that holds no connection. The error is io.EOF at the end.
 func (c channel) hear() (byte, error) {
 	var b [1]byte
 	_, err := c.Read(b[:])

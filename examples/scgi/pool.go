@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // of a worker, until it is warm
+	startTimeout = time.Minute // of a worker, until it is warm
 	backoffFirst = 100 * time.Millisecond
 	backoffMost  = 10 * time.Second
 
