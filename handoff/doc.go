@@ -66,6 +66,10 @@
 // large it is. Whether a parcel was kept is found out, and what does not go in is
 // finished politely here, and reported.
 //
+// A user without privileges may have about as many descriptors in flight as
+// RLIMIT_NOFILE says (unix(7)), over all services and parcels: LimitNOFILE= has to
+// allow for that. What it keeps back is finished in the same way; states are not.
+//
 // # For peers in other languages
 //
 // What is left is left in parcels, whose format package parcel describes. These
