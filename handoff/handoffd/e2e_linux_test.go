@@ -80,9 +80,15 @@ func waitFor(t testing.TB, what string, done func() bool) {
 // handoffd runs a verb inside.
 func handoffd(t testing.TB, m *systemdtest.Machine, args ...string) (string, error) {
 	t.Helper()
+	return verbOf(t, m, "/usr/local/bin/handoffd", args...)
+}
+
+// verbOf runs a verb of the handoffd at a path.
+func verbOf(t testing.TB, m *systemdtest.Machine, path string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := m.Command(ctx, "/usr/local/bin/handoffd", args...)
+	cmd := m.Command(ctx, path, args...)
 	cmd.Env = append(cmd.Env, "RUNTIME_DIRECTORY=/run/holdfast-app")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

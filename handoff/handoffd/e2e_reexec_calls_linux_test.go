@@ -32,8 +32,8 @@ func TestReexecKeepsCalls(t *testing.T) {
 			}
 			ended := make(chan result, 1)
 			go func() {
-				out, err := m.Command(t.Context(), "/usr/local/bin/verb", append(args, "--control", "/run/holdfast-app/control")...).CombinedOutput()
-				ended <- result{string(out), err}
+				out, err := runVerb(t, m, args...)
+				ended <- result{out, err}
 			}()
 			waitFor(t, during, func() bool { return handoffdStatus(t, m).Situation == during })
 			reexec()
@@ -68,7 +68,8 @@ func TestReexecKeepsCalls(t *testing.T) {
 
 // TestReexecKeepsWatch: generations are watched as before, and so is handoffd.
 func TestReexecKeepsWatch(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	systemdtest.Run(t, systemdtest.Options{All: []string{"252", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
+		install(t, m)
 		verbs(t, m)
 		const limit = 2 * time.Second
 		begin(t, m, fmt.Sprintf("[Service]\nWatchdogSec=%v\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s -- /usr/local/bin/holdfast-http\n", limit.Seconds()))
@@ -98,5 +99,30 @@ func TestReexecKeepsWatch(t *testing.T) {
 		if n, main := m.Property(service, "NRestarts"), m.Property(service, "MainPID"); n != "0" || main != fmt.Sprint(handoffdStatus(t, m).PID) {
 			t.Errorf("the unit was restarted %s times, and its main PID is %s", n, main)
 		}
+	})
+}
+
+// TestReloadBySignalWhileReexec: systemctl reload, by ReloadSignal=, reloads while
+// handoffd is being replaced all the time.
+func TestReloadBySignalWhileReexec(t *testing.T) {
+	const reloads = 10
+	onEachReloadingBySignal(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.Systemctl("start", "holdfast-app-signal.socket", signalService)
+		rain(t, m, "12", m.Property(signalService, "MainPID"), func() {
+			for i := range reloads {
+				m.Systemctl("reload", signalService)
+				// A reload that a replacement alone has answered would not show here.
+				waitFor(t, fmt.Sprintf("generation %d", i+2), func() bool {
+					return strings.Contains(m.Property(signalService, "StatusText"), fmt.Sprintf("generation %d serving", i+2))
+				})
+			}
+		})
+		if log := m.Journal("-u", signalService); !strings.Contains(log, "has taken over") {
+			t.Errorf("handoffd was not replaced:\n%s", log)
+		}
+		if n := m.Property(signalService, "NRestarts"); n != "0" {
+			t.Errorf("the unit was restarted %s times", n)
+		}
+		m.Systemctl("stop", "holdfast-app-signal.socket", signalService)
 	})
 }

@@ -39,9 +39,9 @@ func replaceHandoffd(m *systemdtest.Machine, put func(path string)) {
 // handoffdStatus is that of the service.
 func handoffdStatus(t *testing.T, m *systemdtest.Machine) (s control.Status) {
 	t.Helper()
-	out, err := m.Command(t.Context(), "/usr/local/bin/verb", "status", "--json", "--control", "/run/holdfast-app/control").CombinedOutput()
+	out, err := runVerb(t, m, "status", "--json")
 	if err == nil {
-		err = json.Unmarshal(out, &s)
+		err = json.Unmarshal([]byte(out), &s)
 	}
 	if err != nil {
 		t.Fatalf("status: %v: %s", err, out)
@@ -53,6 +53,12 @@ func handoffdStatus(t *testing.T, m *systemdtest.Machine) (s control.Status) {
 func verbs(t *testing.T, m *systemdtest.Machine) {
 	t.Helper()
 	m.InstallFile("/usr/local/bin/verb", systemdtest.Build(t, "."), 0o755)
+}
+
+// runVerb runs what verbs has installed.
+func runVerb(t *testing.T, m *systemdtest.Machine, args ...string) (string, error) {
+	t.Helper()
+	return verbOf(t, m, "/usr/local/bin/verb", args...)
 }
 
 // rain sends a signal to the main process, one every 10 ms, while f runs.
@@ -113,7 +119,7 @@ func TestReexecUnderLoad(t *testing.T) {
 			// Reloads rain, and it goes on being replaced.
 			rain(t, m, "35", main, func() {
 				for range 5 {
-					if out, err := m.Command(t.Context(), "/usr/local/bin/verb", "reexec", "--control", "/run/holdfast-app/control").CombinedOutput(); err != nil {
+					if out, err := runVerb(t, m, "reexec"); err != nil {
 						t.Errorf("reexec: %v: %s", err, out)
 					}
 					progress(t, load, 100)
@@ -166,8 +172,8 @@ func TestReexecToBadPrograms(t *testing.T) {
 			{"reads another state", func(path string) { m.InstallFile(path, alien, 0o755) }, `version "1", and this program reads "99"`},
 		} {
 			replaceHandoffd(m, c.put)
-			out, err := m.Command(t.Context(), "/usr/local/bin/verb", "reexec", "--control", "/run/holdfast-app/control").CombinedOutput()
-			if code := exitCode(t, err); code != exitUndone || !strings.Contains(string(out), c.want) {
+			out, err := runVerb(t, m, "reexec")
+			if code := exitCode(t, err); code != exitUndone || !strings.Contains(out, c.want) {
 				t.Errorf("%s: reexec exits with %d, want %d and %q: %s", c.name, code, exitUndone, c.want, out)
 			}
 			if s := handoffdStatus(t, m); s.Reexecs != 0 || s.Situation != "serving" || s.Generations[0].PID != pid {
@@ -175,7 +181,7 @@ func TestReexecToBadPrograms(t *testing.T) {
 			}
 		}
 		replaceHandoffd(m, func(path string) { m.InstallFile(path, newer, 0o755) })
-		if out, err := m.Command(t.Context(), "/usr/local/bin/verb", "reexec", "--control", "/run/holdfast-app/control").CombinedOutput(); err != nil {
+		if out, err := runVerb(t, m, "reexec"); err != nil {
 			t.Errorf("reexec: %v: %s", err, out)
 		}
 		if s := handoffdStatus(t, m); s.Version != "2.0.0" || s.Reexecs != 1 || s.Generations[0].PID != pid {
@@ -191,7 +197,7 @@ func TestReexecToBadPrograms(t *testing.T) {
 
 // TestStopWhileReexec: a stop is not lost, whenever it comes.
 func TestStopWhileReexec(t *testing.T) {
-	const times = 12
+	const times = 8
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
 		begin(t, m, "[Service]\nRestart=no\n")
@@ -199,7 +205,7 @@ func TestStopWhileReexec(t *testing.T) {
 			m.Systemctl("start", service)
 			rain(t, m, "12", m.Property(service, "MainPID"), func() {
 				waitFor(t, "a reexec", func() bool { return handoffdStatus(t, m).Reexecs > 0 })
-				time.Sleep(time.Duration(i) * 3 * time.Millisecond) // so that it comes at different moments
+				time.Sleep(time.Duration(i) * 5 * time.Millisecond) // so that it comes at different moments
 				m.Systemctl("stop", service)
 			})
 			if state, result := m.Property(service, "ActiveState"), m.Property(service, "Result"); state != "inactive" || result != "success" {
