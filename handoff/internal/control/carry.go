@@ -66,8 +66,8 @@ func (c *Call) Begun(number uint64) {
 //
 // The supervisor begins and answers no call meanwhile. pending are the numbers of
 // those that it has not answered yet; answers to others get through before. Not
-// among the clients are those of Reexec, and those that do not take their answers
-// or have sent half a message.
+// among the clients are those of Reexec, Drain and Undrain, and those that do not
+// take their answers or have sent half a message.
 func (s *Server) Freeze(pending []uint64) (clients []Carried, thaw func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), carryTimeout)
 	defer cancel()

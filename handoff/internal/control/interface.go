@@ -66,13 +66,17 @@ func (m *methods) VarlinkDispatch(ctx context.Context, call varlink.Call, method
 	}
 
 	switch method {
+	case "Reexec", "Drain", "Undrain":
+		// Another server would begin these anew: it does not know them by a number.
+		call.Conn.(*client).finish()
+	}
+	switch method {
 	case "Monitor":
 		return m.monitor(ctx, call)
 	case "Status":
 		status, _, err := m.supervisor.Status(ctx)
 		return answer(ctx, call, statusReply{status.forWire()}, err)
 	case "Reexec":
-		call.Conn.(*client).finish()
 		return answer(ctx, call, nil, m.supervisor.Reexec(ctx))
 	case "Reload":
 		return verdict(ctx, call)(m.supervisor.Reload(ctx, reload))
