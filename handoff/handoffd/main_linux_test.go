@@ -85,6 +85,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 type daemon struct {
 	t       *testing.T
 	cmd     *exec.Cmd
+	link    string // handoffd's own path
 	control string
 	env     string // the environment file
 	socket  string // where it listens
@@ -115,6 +116,11 @@ func standalone(t *testing.T, args ...string) *daemon {
 		args = []string{"--", exe}
 	}
 	d.cmd = command(t, append([]string{"run", "--control", d.control, "--listen", "http=" + d.socket, "--environment-file", d.env}, args...)...)
+	d.link = filepath.Join(t.TempDir(), "handoffd")
+	if err := os.Symlink(exe, d.link); err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Path, d.cmd.Args[0] = d.link, d.link
 	d.cmd.Env = append(d.cmd.Env, "RUNTIME_DIRECTORY="+dir)
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {

@@ -113,3 +113,38 @@ func TestReexec(t *testing.T) {
 		t.Errorf("%q are left, %v; want env and http", left, err)
 	}
 }
+
+// TestReexecToHanging: a program that does not come up is killed, and what it has
+// started with it.
+func TestReexecToHanging(t *testing.T) {
+	d := standalone(t)
+	pids := filepath.Join(t.TempDir(), "pids")
+	next := filepath.Join(t.TempDir(), "next")
+	script := "#!/bin/sh\nsleep 1000 &\necho $$ $! > " + pids + "\nwait\n"
+	if err := os.WriteFile(next, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, d.link); err != nil {
+		t.Fatal(err)
+	}
+	out, code := verb(t, "reexec", "--control", d.control)
+	if code != exitUndone || !strings.Contains(out, "does not answer") {
+		t.Errorf("reexec exits with %d: %s", code, out)
+	}
+	text, err := os.ReadFile(pids)
+	if err != nil || len(strings.Fields(string(text))) != 2 {
+		t.Fatalf("it was not started: %q, %v", text, err)
+	}
+	for _, pid := range strings.Fields(string(text)) {
+		waitFor(t, "the end of "+pid, func() bool {
+			_, err := os.Stat("/proc/" + pid)
+			return os.IsNotExist(err)
+		})
+	}
+	if got, want := d.get(), "generation 1, hello"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if out, code := verb(t, "reload", "--control", d.control); code != 0 {
+		t.Errorf("reload exits with %d: %s", code, out)
+	}
+}
