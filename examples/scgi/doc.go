@@ -30,27 +30,28 @@
 // listener of its own with SO_REUSEPORT:
 //
 //	                                            dispatch   -share  SO_REUSEPORT
-//	2 clients  1 worker   CPU of a request        151 µs    53 µs    46 µs
-//	           8 workers  CPU of a request        137 µs   138 µs    83 µs
-//	                      context switches           7.8     10.6      3.5
-//	                      busiest, idlest worker  31, 0 %  27, 2 %  13, 12 %
-//	16 clients 1 worker   requests/s                5,641   13,110   17,695
-//	                      p99                      8.4 ms   4.1 ms   2.7 ms
-//	           2 workers  requests/s                8,594   14,747   16,854
-//	                      p99                      4.6 ms   3.3 ms   2.8 ms
-//	           8 workers  requests/s                8,729   12,241   13,469
-//	                      p99                      4.8 ms   5.4 ms   3.8 ms
-//	                      busiest, idlest worker 13, 12 % 16, 10 % 13, 12 %
+//	2 clients  1 worker   CPU of a request        141 µs    57 µs    48 µs
+//	           8 workers  CPU of a request        123 µs   124 µs    78 µs
+//	                      context switches           7.2      8.4      3.5
+//	                      busiest, idlest worker  29, 0 %  25, 3 %  13, 12 %
+//	16 clients 1 worker   requests/s                5,542   11,745   13,934
+//	                      p99                       12 ms   6.9 ms   5.6 ms
+//	           2 workers  requests/s                6,779   11,861   10,423
+//	                      p99                      7.5 ms   6.3 ms    10 ms
+//	           8 workers  requests/s                6,198    8,433    9,254
+//	                      p99                      9.2 ms    12 ms   8.7 ms
+//	                      busiest, idlest worker 13, 12 %  15, 9 % 13, 12 %
 //	and 20 ms for one request in 200:
-//	16 clients 8 workers  requests/s                6,035    8,601    6,083
-//	                      p99                      9.8 ms    13 ms    23 ms
+//	16 clients 8 workers  requests/s                6,020    7,987    6,272
+//	                      p99                       13 ms    14 ms    22 ms
 //	32 clients 4 workers  connections lost when
-//	                      all are replaced once         0        0       26
+//	                      all are replaced once         0        0       25
 //
 //	go test -run '^$' -bench Workers -benchtime 20000x ./scgi
 //	go test -run '^$' -bench Replace -benchtime 20x ./scgi
 //
-// (Two cores, clients included; requests that do nothing. CPU and context switches
+// (Two cores, on which the clients run as well, and on which others did, so compare
+// the columns and not the days; requests that do nothing. CPU and context switches
 // are of all processes of the server, and a worker's part is of the requests.)
 //
 // The dispatcher costs a request about a tenth of a millisecond of CPU. Where a request
