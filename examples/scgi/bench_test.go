@@ -20,7 +20,7 @@ var modes = []string{dispatch, share, reuseport}
 // The load is light (two clients at a time) or full (16), or full with one request in
 // 200 that keeps its worker for 20 ms.
 //
-//	go test -run '^$' -bench Workers -benchtime 20000x ./scgi
+//	go test -run '^$' -bench Workers -benchtime 20000x ./examples/scgi
 func BenchmarkWorkers(b *testing.B) {
 	for _, load := range []struct {
 		name    string
@@ -104,7 +104,7 @@ func report(b *testing.B, all []answered, workers int, elapsed time.Duration, us
 // BenchmarkReplace compares what clients lose when all four workers are replaced,
 // while connections wait for them.
 //
-//	go test -run '^$' -bench Replace -benchtime 20x ./scgi
+//	go test -run '^$' -bench Replace -benchtime 20x ./examples/scgi
 func BenchmarkReplace(b *testing.B) {
 	const workers, clients = 4, 32
 	for _, mode := range modes {

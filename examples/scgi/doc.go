@@ -47,8 +47,8 @@
 //	32 clients 4 workers  connections lost when
 //	                      all are replaced once         0        0       25
 //
-//	go test -run '^$' -bench Workers -benchtime 20000x ./scgi
-//	go test -run '^$' -bench Replace -benchtime 20x ./scgi
+//	go test -run '^$' -bench Workers -benchtime 20000x ./examples/scgi
+//	go test -run '^$' -bench Replace -benchtime 20x ./examples/scgi
 //
 // (Two cores, on which the clients run as well, and on which others did, so compare
 // the columns and not the days; requests that do nothing. CPU and context switches
