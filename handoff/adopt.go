@@ -15,6 +15,7 @@ import (
 // A reading takes everything out of one parcel.
 type reading struct {
 	s       *Service
+	e       *epoch
 	in      *inbox
 	p       *received
 	rest    *outbox        // what waits on for a later generation
@@ -27,6 +28,7 @@ func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 	s := in.s
 	r := &reading{
 		s:       s,
+		e:       in.e,
 		in:      in,
 		p:       p,
 		rest:    &outbox{store: &s.store, first: s.firstEntry()},
@@ -67,7 +69,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 				return false, failed
 			}
 		case ctx.Err() != nil && receiving == ctx:
-			if !begun || !r.p.complete || r.p.conns > 0 && r.s.out.Load() == nil {
+			if !begun || !r.p.complete || r.p.conns > 0 && r.e.out.Load() == nil {
 				return false, nil
 			}
 			receiving = context.WithoutCancel(ctx)
@@ -103,8 +105,8 @@ func (r *reading) take(ctx context.Context, it *parcel.Item) error {
 	case kindState:
 		return r.state(ctx, it, rec)
 	case kindHTTP:
-		if h, l := r.s.httpFor(it.Name); h != nil {
-			r.http(ctx, it, rec, h, l)
+		if h, g := r.s.httpFor(it.Name); h != nil {
+			r.http(it, rec, h, g)
 			return nil
 		}
 	case kindConn:
@@ -166,14 +168,14 @@ func (r *reading) state(ctx context.Context, it *parcel.Item, rec record) error 
 	return r.s.load(ctx, saved)
 }
 
-func (r *reading) http(ctx context.Context, it *parcel.Item, rec record, h *httpServer, l httpListener) {
+func (r *reading) http(it *parcel.Item, rec record, h *httpServer, g *gate) {
 	defer it.Close()
 	c, err := it.Conn(0)
 	if err != nil {
 		r.refuse(it, err)
 		return
 	}
-	switch err := h.tracker.Adopt(l.Listener, c, rec.unread); {
+	switch err := h.tracker.Adopt(g, c, rec.unread); {
 	case err == nil:
 		r.s.tookOver()
 	case errors.Is(err, http.ErrServerClosed):
@@ -192,21 +194,18 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 		return
 	}
 	slot := k.take(ctx) == nil
-	if !slot && r.s.out.Load() != nil {
+	if !slot && r.e.out.Load() != nil {
 		r.passOn(it, c, rec)
 		return
 	}
 	r.s.tookOver()
-	if len(rec.unread) > 0 {
-		c = &unreadConn{Conn: c, unread: rec.unread}
-	}
-	k.start(c, rec.data, slot) // if it is too late for that, it has closed c
+	k.adopt(c, rec, slot)
 }
 
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
 	r.s.tookOver()
-	r.s.carryOrLose(it.Kind, it.Name, c, rec)
+	r.e.carryOrLose(it.Kind, it.Name, c, rec)
 }
 
 // An unreadConn is a connection of which something was read before it was

@@ -29,6 +29,8 @@ type appConfig struct {
 	Hijack bool   // "http" turns connections over to the Carrier "echo"
 	Packet string // of the packet socket "packet"
 
+	Accept, AnyServer bool // HTTP is not served, or by a Server of its own kind
+
 	State      uint32   // version of the state "count"; 0: there is none
 	Accepts    []uint32 // beside State
 	Unreadable Unreadable
@@ -136,7 +138,14 @@ func (a *application) setUp() error {
 			srv.Protocols.SetUnencryptedHTTP2(true)
 		}
 		for _, ln := range lns {
-			if err := a.svc.Serve(ln, srv); err != nil {
+			switch {
+			case c.Accept:
+			case c.AnyServer:
+				err = a.svc.Serve(ln, struct{ Server }{srv})
+			default:
+				err = a.svc.Serve(ln, srv)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -318,8 +327,13 @@ func (a *application) save(context.Context) ([]byte, error) {
 
 func (a *application) load(ctx context.Context, version uint32, b []byte) error {
 	a.crash("load")
-	if a.config.Crash == "refuse" {
+	switch a.config.Crash {
+	case "refuse":
 		return errors.New("these contents make no sense")
+	case "hang":
+		fmt.Println("hangs")
+		<-ctx.Done()
+		return context.Cause(ctx)
 	}
 	n, err := strconv.ParseInt(string(b), 10, 64)
 	if err != nil {

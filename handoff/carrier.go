@@ -38,7 +38,7 @@ const writeGrace = 250 * time.Millisecond
 // Carry has the connections of a kind served by one function, in this generation
 // and in the next, where the Carrier of the same name goes on with them.
 func (s *Service) Carry(name string, serve ConnFunc) (*Carrier, error) {
-	k := &Carrier{s: s, name: name, serve: serve, live: make(map[*carried]struct{})}
+	k := &Carrier{s: s, name: name, serve: serve, live: make(map[*carried]struct{}), count: make(map[*epoch]int), ended: make(map[*epoch]bool)}
 	k.idle.L = &k.mu
 	if s.o.MaxConns > 0 {
 		k.slots = make(chan struct{}, s.o.MaxConns)
@@ -69,10 +69,11 @@ type Carrier struct {
 	serve ConnFunc
 	slots chan struct{} // holds a token for each connection; nil: no limit
 
-	mu     sync.Mutex
-	idle   sync.Cond // live is empty
-	live   map[*carried]struct{}
-	closed bool // no more is served, and what is live was cut
+	mu    sync.Mutex
+	idle  sync.Cond // nothing of an epoch is live any more
+	live  map[*carried]struct{}
+	count map[*epoch]int  // of what is live
+	ended map[*epoch]bool // in which no more is served, and what was live was cut
 
 	refused sync.Once // the first connection that was refused is reported
 }
@@ -80,14 +81,17 @@ type Carrier struct {
 // A carried is a connection that a Carrier serves.
 type carried struct {
 	net.Conn
-	slot bool // it has one
+	e        *epoch
+	slot     bool // it has one
+	returned bool // its ConnFunc has
 }
 
 // Serve has the connections that ln accepts served while Run runs. It is called
 // before Run.
 func (k *Carrier) Serve(ln net.Listener) error {
 	return k.s.change(func() error {
-		k.s.servers = append(k.s.servers, &carrierServer{ln: k.s.gate(ln), k: k})
+		e := k.s.epoch.Load()
+		e.servers = append(e.servers, &carrierServer{e: e, gate: newGate(k.s, ln, false), k: k})
 		return nil
 	})
 }
@@ -116,11 +120,12 @@ func (k *Carrier) Go(c net.Conn, state []byte) error {
 
 // start serves c in a goroutine. slot says that the caller has taken one.
 func (k *Carrier) start(c net.Conn, state []byte, slot bool) error {
-	conn := &carried{c, slot && k.slots != nil}
+	conn := &carried{Conn: c, e: k.s.epoch.Load(), slot: slot && k.slots != nil}
 	k.mu.Lock()
-	closed := k.closed
+	closed := k.ended[conn.e]
 	if !closed {
 		k.live[conn] = struct{}{}
+		k.count[conn.e]++
 	}
 	k.mu.Unlock()
 	if closed {
@@ -131,6 +136,14 @@ func (k *Carrier) start(c net.Conn, state []byte, slot bool) error {
 	}
 	go k.run(conn, state)
 	return nil
+}
+
+// adopt serves a connection that was carried.
+func (k *Carrier) adopt(c net.Conn, r record, slot bool) {
+	if len(r.unread) > 0 {
+		c = &unreadConn{Conn: c, unread: r.unread}
+	}
+	k.start(c, r.data, slot) // if it is too late for that, it has closed c
 }
 
 // take waits for a slot.
@@ -154,16 +167,17 @@ func (k *Carrier) free(c *carried) {
 
 // run serves one connection to its end here.
 func (k *Carrier) run(c *carried, state []byte) {
-	ctx := k.s.carrying
+	ctx := c.e.carrying
 	if socketOf(c.Conn) == nil {
-		ctx = k.s.finishing
+		ctx = c.e.finishing
 	}
 	if ctx.Err() != nil {
 		c.SetReadDeadline(past)
 	}
 	carry, err := k.serve(ctx, c.Conn, state)
 	k.mu.Lock()
-	cut := k.closed
+	c.returned = true // nobody wakes it any more
+	cut := k.ended[c.e]
 	k.mu.Unlock()
 	if cut {
 		c.Close()
@@ -172,7 +186,8 @@ func (k *Carrier) run(c *carried, state []byte) {
 	}
 	k.mu.Lock()
 	delete(k.live, c)
-	if len(k.live) == 0 {
+	if k.count[c.e]--; k.count[c.e] == 0 {
+		delete(k.count, c.e)
 		k.idle.Broadcast()
 	}
 	k.mu.Unlock()
@@ -204,7 +219,7 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err erro
 			s.lose(c, err)
 			return
 		}
-		s.carryOrLose(kindConn, k.name, c.Conn, record{unread: unread, data: carry})
+		c.e.carryOrLose(kindConn, k.name, c.Conn, record{unread: unread, data: carry})
 		return
 	}
 	c.Close()
@@ -238,13 +253,16 @@ func buffered(c net.Conn) ([]byte, error) {
 	return nil, fmt.Errorf("%T has more than %d bytes buffered", c, maxBuffered)
 }
 
-// wake has the ConnFuncs return, until ctx ends. It goes on waking them, since
-// one may set a deadline after it was woken.
-func (k *Carrier) wake(ctx context.Context) {
+// wake has the ConnFuncs of an epoch return, until ctx ends. It goes on waking them,
+// since one may set a deadline after it was woken.
+func (k *Carrier) wake(ctx context.Context, e *epoch) {
 	began := time.Now()
 	for pause := 20 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 100*time.Millisecond) {
 		k.mu.Lock()
 		for c := range k.live {
+			if c.e != e || c.returned {
+				continue
+			}
 			c.SetReadDeadline(past)
 			if time.Since(began) >= writeGrace {
 				c.SetWriteDeadline(past)
@@ -261,57 +279,68 @@ func (k *Carrier) wake(ctx context.Context) {
 // afterCut is how long a ConnFunc whose connection was cut has to return.
 const afterCut = time.Second
 
-// end waits until nothing is served any more, cuts what is left when ctx ends,
-// and returns how much that was. It ends wake.
-func (k *Carrier) end(ctx context.Context) int {
+// end waits until nothing of an epoch is served any more, cuts what is left when ctx
+// ends, and returns how much that was.
+func (k *Carrier) end(ctx context.Context, e *epoch) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.await(ctx)
-	k.closed = true
-	n := len(k.live)
+	k.await(ctx, e)
+	k.ended[e] = true
+	n := 0
 	for c := range k.live {
-		c.Close()
+		if c.e == e {
+			c.Close()
+			n++
+		}
 	}
 	after, cancel := context.WithTimeout(context.Background(), afterCut)
 	defer cancel()
-	k.await(after)
+	k.await(after, e)
 	return n
 }
 
-// await waits until nothing is live or ctx ends. The caller holds k.mu.
-func (k *Carrier) await(ctx context.Context) {
+// await waits until nothing of an epoch is live or ctx ends. The caller holds k.mu.
+func (k *Carrier) await(ctx context.Context, e *epoch) {
 	stop := context.AfterFunc(ctx, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.idle.Broadcast()
 	})
 	defer stop()
-	for len(k.live) > 0 && ctx.Err() == nil {
+	for k.count[e] > 0 && ctx.Err() == nil {
 		k.idle.Wait()
 	}
 }
 
 // A carrierServer accepts connections for a Carrier.
 type carrierServer struct {
-	ln   net.Listener
+	*gate
+	e    *epoch
 	k    *Carrier
 	done chan struct{} // closed when nothing more is accepted
 }
 
 func (a *carrierServer) count() int { return 1 }
 
+func (a *carrierServer) pausable() (int, bool) { return 1, a.gate.pausable() }
+
+func (a *carrierServer) again(e *epoch) server {
+	return &carrierServer{gate: a.gate.again(), e: e, k: a.k}
+}
+
 func (a *carrierServer) serve(ended chan<- error) {
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
-		ended <- serveError(a.ln, a.accept())
+		a.open()
+		ended <- serveError(a.gate, a.accept())
 	}()
 }
 
 func (a *carrierServer) accept() error {
-	ctx := a.k.s.carrying
+	ctx := a.e.carrying
 	for pause := time.Duration(0); ; {
-		c, err := a.ln.Accept()
+		c, err := a.Accept()
 		if err == nil {
 			pause = 0
 			// What was accepted as the drain began is carried on, too.
@@ -343,9 +372,8 @@ func passing(err error) bool {
 	return false
 }
 
-// drain stops accepting. The connections are the Carrier's.
-func (a *carrierServer) drain(ctx context.Context, s *Service) error {
-	a.ln.Close()
+// drain waits until nothing more is accepted. The connections are the Carrier's.
+func (a *carrierServer) drain(ctx context.Context) error {
 	select {
 	case <-a.done:
 	case <-ctx.Done():

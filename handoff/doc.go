@@ -53,6 +53,27 @@
 //
 // TLS connections do not move. Their clients are told to connect anew, and resume.
 //
+// # Where the successor fails
+//
+// During a reload by handoffd a generation stays, with its listeners open, until its
+// successor has taken over all that it left. If that refuses a state (State.Load
+// returns an error), ends or takes too long, this generation goes on:
+//
+//   - It accepts at once. Clients that came meanwhile waited in the listen queue.
+//   - Its states are as it saved them; State.Resume may undo what saving did. What
+//     the successor has done to a state by then is lost.
+//   - Connections that the successor has not taken come back with every byte, and so
+//     do those that it leaves as it drains. If it crashes, those that it had taken,
+//     or that came in by it, are lost.
+//   - Of datagrams none is lost: the successor reads none before it owns.
+//   - The functions of Go are called again, and Draining is another channel.
+//   - Each *http.Server is replaced by a copy, without what RegisterOnShutdown was
+//     given.
+//
+// A Service whose listeners are not all from Listen and given as they are to Serve
+// or ServeTLS with an *http.Server, or to Carrier.Serve, is told to stop as soon as
+// its successor is ready, and cannot come back.
+//
 // # The store
 //
 // It holds one entry for each of the following, so FileDescriptorStoreMax= is

@@ -3,7 +3,6 @@ package handoff
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -18,14 +17,10 @@ var errHurry = errors.New("a second interrupt")
 // connections that can be carried on at once.
 const hurryGrace = time.Second
 
-// settleTime is how long a drain waits for what is being taken over, and for a
-// State.Load that does not mind its context, before it goes on beside it.
-const settleTime = time.Second
-
-// drain ends the service without losing a client.
-func (r *run) drain() error {
+// drain ends the service because of cause, nil where it was told to, without losing a
+// client.
+func (r *run) drain(cause error) error {
 	s := r.s
-	s.leaving.Store(true)
 	hurried, hurry := context.WithCancelCause(context.Background())
 	defer hurry(nil)
 	defer r.listen(hurry)()
@@ -34,52 +29,39 @@ func (r *run) drain() error {
 	}
 	stop := s.extend()
 	defer stop()
-	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status("draining")))
-	lameDuck := s.o.LameDuck
-	if s.rotation.out() {
-		lameDuck = 0 // balancers know
+	status := "draining"
+	if cause != nil {
+		status += ": " + cause.Error()
 	}
-	select {
-	case <-time.After(lameDuck):
-	case <-hurried.Done():
-	}
-	s.counters.drainBegan.Store(time.Now().UnixNano())
-	defer func() { s.counters.drainEnded.Store(time.Now().UnixNano()) }()
-
-	ctx, cancel := context.WithTimeoutCause(context.Background(), s.o.DrainTimeout, fmt.Errorf("%v have passed", s.o.DrainTimeout))
-	defer cancel()
-	ctx, cut := context.WithCancelCause(ctx)
-	defer cut(nil)
+	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status(oneLine(status))))
+	d := r.endFinally()
 	defer context.AfterFunc(hurried, func() {
-		time.AfterFunc(hurryGrace, func() { cut(context.Cause(hurried)) })
+		d.skipLameDuck()
+		time.AfterFunc(hurryGrace, func() { d.cut(context.Cause(hurried)) })
 	})()
-	s.manifest.finish()
-	receive(ctx, r.probing.done)
-	for ln := range s.names {
-		ln.Close() // or what it accepts would take the reserve
+	if !d.final { // it began as a release
+		<-d.stopped
+		s.closeListeners()
 	}
-	r.reserve.release()
-	s.openOutbox(ctx)
-	errs := r.finish(ctx)
-
-	// From here on it is about what is left to the next generation, and a hurry
-	// does not help it.
-	ctx, cancel = context.WithTimeout(context.Background(), s.o.DrainTimeout)
-	defer cancel()
-	if out := s.out.Load(); out != nil {
-		errs = append(errs, out.close(ctx))
-		out.lighten()
-	}
-	errs = append(errs, s.losses.err())
-	if s.store.configured() {
-		errs = append(errs, s.save(ctx))
-	}
+	<-d.done
 	r.upkeep.end(ErrDraining)
 	receive(canceled, r.upkeep.done)
-	if err := s.manager.Barrier(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("handoff: %w: %w", ErrLost, err))
+	return errors.Join(d.errs...)
+}
+
+// endFinally begins the end of the service, or goes on with the one that a release
+// has begun.
+func (r *run) endFinally() *ending {
+	if r.released == nil {
+		return r.end(true)
 	}
-	return errors.Join(errs...)
+	return r.released.ending
+}
+
+func (s *Service) closeListeners() {
+	for ln := range s.names {
+		ln.Close()
+	}
 }
 
 // listen goes on with the signals, and calls hurry at the second interrupt.
@@ -111,7 +93,7 @@ func (r *run) listen(hurry context.CancelCauseFunc) (stop func()) {
 // openOutbox makes the parcel for what is carried, if there is a store, and the
 // service has not left the rotation: its read end is with the manager before
 // anything is put in, so that a successor that runs already can read meanwhile.
-func (s *Service) openOutbox(ctx context.Context) {
+func (s *Service) openOutbox(ctx context.Context, e *epoch) {
 	if !s.store.available() || !s.carries() || s.rotation.out() {
 		return
 	}
@@ -121,65 +103,7 @@ func (s *Service) openOutbox(ctx context.Context) {
 		s.reportf("nothing is carried on, connections are finished: %w", err)
 		return
 	}
-	s.out.Store(out)
-}
-
-// finish ends everything that serves, and returns what went wrong. ctx says by
-// when.
-func (r *run) finish(ctx context.Context) (errs []error) {
-	s := r.s
-	s.endFinish(errDrainAlone)
-	cause := ErrDraining
-	if s.out.Load() == nil {
-		cause = errDrainAlone
-	}
-	s.endCarry(cause)
-	for _, p := range s.packets {
-		p.drain()
-	}
-	r.background.end(ErrDraining)
-	r.reading.end(ErrDraining)
-	// What has been taken out of a parcel reaches its server before that drains:
-	// where nothing can be carried it is finished there as all others are.
-	settled, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	select {
-	case <-r.reading.done:
-	case <-settled.Done():
-	}
-
-	waking, stopWaking := context.WithCancel(ctx)
-	defer stopWaking()
-	for _, k := range s.carriers {
-		r.tasks.Go(func() { k.wake(waking) })
-	}
-	results := make(chan error, len(s.servers))
-	for _, srv := range s.servers {
-		r.tasks.Go(func() { results <- srv.drain(ctx, s) })
-	}
-	for i := range s.servers {
-		err, ok := receive(ctx, results)
-		if !ok {
-			errs = append(errs, fmt.Errorf("handoff: %d servers: %w: %w", len(s.servers)-i, ErrCut, context.Cause(ctx)))
-			break
-		}
-		errs = append(errs, err)
-	}
-	for _, t := range []struct {
-		task
-		what string
-	}{{r.reading, "a function of State or what takes connections over"}, {r.background, "a function of Go"}} {
-		if _, ok := receive(ctx, t.done); !ok {
-			errs = append(errs, fmt.Errorf("handoff: %s: %w: %w", t.what, ErrCut, context.Cause(ctx)))
-		}
-	}
-	for name, k := range s.carriers {
-		if n := k.end(ctx); n > 0 {
-			s.counters.closed.Add(uint64(n))
-			errs = append(errs, fmt.Errorf("handoff: carrier %q: %d connections: %w: %w", name, n, ErrCut, context.Cause(ctx)))
-		}
-	}
-	return errs
+	e.out.Store(out)
 }
 
 // receive waits for ch as long as ctx, and a little longer for those who mind it.
@@ -202,8 +126,8 @@ func (s *Service) carries() bool {
 	if len(s.carriers) > 0 {
 		return true
 	}
-	for _, srv := range s.servers {
-		if h, ok := srv.(*httpServer); ok && slices.ContainsFunc(h.listeners, httpListener.carries) {
+	for _, srv := range s.epoch.Load().servers {
+		if h, ok := srv.(*httpServer); ok && slices.ContainsFunc(h.listeners, (*gate).carries) {
 			return true
 		}
 	}
@@ -223,13 +147,17 @@ func (s *Service) extend() (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
+	ask := func() {
+		if err := s.manager.ExtendTimeout(ctx, extendBy); err != nil && ctx.Err() == nil {
+			s.report(err)
+		}
+	}
+	ask()
 	done.Go(func() {
 		for {
-			if err := s.manager.ExtendTimeout(ctx, extendBy); err != nil && ctx.Err() == nil {
-				s.report(err)
-			}
 			select {
 			case <-time.After(extendEvery):
+				ask()
 			case <-ctx.Done():
 				return
 			}

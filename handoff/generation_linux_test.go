@@ -30,9 +30,10 @@ type generation struct {
 	exited    chan struct{}
 	err       error // of its exit
 
-	mu    sync.Mutex
-	heard []string // every assignment, in order
-	news  chan struct{}
+	mu      sync.Mutex
+	heard   []string // every assignment, in order
+	news    chan struct{}
+	replies []parcel.Reply // but for those to deliveries
 }
 
 // output collects what a process prints.
@@ -93,15 +94,22 @@ func (g *generation) listen(ctx context.Context) {
 	}
 }
 
-// acknowledge drops from the store what the generation has taken.
+// acknowledge drops from the store what the generation has taken, and takes note of
+// what else it replies.
 func (g *generation) acknowledge(ctx context.Context) {
 	for {
-		id, err := g.deliverer.Next(ctx)
+		r, err := g.deliverer.Next(ctx)
 		if err != nil {
 			return
 		}
+		if r.Taken == 0 {
+			g.mu.Lock()
+			g.replies = append(g.replies, r)
+			g.mu.Unlock()
+			continue
+		}
 		g.m.mu.Lock()
-		g.m.drop(func(s *stored) bool { return s.holder == g && s.delivery == id })
+		g.m.drop(func(s *stored) bool { return s.holder == g && s.delivery == r.Taken })
 		g.m.mu.Unlock()
 	}
 }

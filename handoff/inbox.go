@@ -17,9 +17,10 @@ import (
 // time: first Run's, then its own.
 type inbox struct {
 	s       *Service
+	mail    *mailbox
+	e       *epoch      // for which it takes over
 	parcels []*received // to be read
 	idle    []*received // left in the store, oldest first
-	pending *parcel.Delivery
 }
 
 // open looks into what was inherited. An error says that this generation must not
@@ -73,11 +74,11 @@ func (in *inbox) foresee(ctx context.Context, last promise) error {
 func (in *inbox) alone(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	d, err := in.s.intake.Next(ctx)
+	d, err := in.mail.next(ctx)
 	if err != nil {
 		return err == io.EOF
 	}
-	in.pending = d
+	in.mail.putBack(d)
 	return d.Owned
 }
 
@@ -173,6 +174,11 @@ func (in *inbox) judge(saved savedState, best uint64) fate {
 	}
 	switch {
 	case err != nil:
+	case st.kept.Load():
+		if saved.generation > s.generation.Load() {
+			s.reportf("state %q of generation %d, which has failed: %w: this generation goes on with its own", saved.name, saved.generation, ErrLost)
+		}
+		return drop
 	case st.loaded.Load() || saved.generation < best:
 		s.counters.refused.Add(1)
 		s.reportf("state %q of generation %d: %w: a later one was there", saved.name, saved.generation, ErrLost)
@@ -225,10 +231,11 @@ func (in *inbox) done(p *received) {
 	}
 }
 
-// run takes over what was inherited, and then what is delivered, until ctx ends.
-// An error is one of State.Load.
-func (in *inbox) run(ctx context.Context) error {
+// run takes over what was inherited, and then what is delivered, for an epoch, until
+// ctx ends. An error is one of State.Load.
+func (in *inbox) run(ctx context.Context, e *epoch) error {
 	defer in.close()
+	in.e = e
 	if err := in.readAll(ctx); err != nil || len(in.parcels) > 0 {
 		return err
 	}
@@ -236,9 +243,8 @@ func (in *inbox) run(ctx context.Context) error {
 		in.s.own(ctx)
 		return nil
 	}
-	limit := backoff{s: in.s}
 	for ctx.Err() == nil {
-		d, err := in.next(ctx)
+		d, err := in.mail.next(ctx)
 		switch {
 		case err == nil && d.Owned:
 			in.s.own(ctx)
@@ -248,26 +254,12 @@ func (in *inbox) run(ctx context.Context) error {
 			if err := in.deliver(ctx, d); err != nil {
 				return err
 			}
-		case limited(err):
-			limit.wait(ctx, err)
 		case ctx.Err() == nil:
-			// The manager has gone: nobody delivers any more, nor says so.
-			if err != io.EOF {
-				in.s.report(err)
-			}
-			in.s.own(ctx)
+			in.s.own(ctx) // nobody delivers any more, nor says so
 			return nil
 		}
 	}
 	return nil
-}
-
-func (in *inbox) next(ctx context.Context) (*parcel.Delivery, error) {
-	if d := in.pending; d != nil {
-		in.pending = nil
-		return d, nil
-	}
-	return in.s.intake.Next(ctx)
 }
 
 // deliver takes over one delivery.
@@ -325,11 +317,6 @@ func (in *inbox) close() {
 		p.close()
 	}
 	in.parcels = nil
-	if in.pending != nil {
-		for _, f := range in.pending.Files {
-			f.Close()
-		}
-	}
 }
 
 // A backoff waits for a limit to ease, and reports it once.

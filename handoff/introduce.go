@@ -6,11 +6,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// What a generation says of itself to handoffd, which the doc comment of handoffd
-// describes. systemd takes no notice of either.
+// What a generation says of itself to handoffd, beside parcel.Resumable, which the
+// doc comment of handoffd describes. systemd takes no notice of any.
 const (
 	keyVersion = "X_HANDOFF_VERSION"
 	keyCarried = "X_HANDOFF_CARRIED"
@@ -21,6 +22,9 @@ func (s *Service) readiness() []notify.Field {
 	fields := []notify.Field{notify.Ready()}
 	if s.intake == nil {
 		return fields
+	}
+	if s.resumable() {
+		fields = append(fields, notify.Field{Key: parcel.Resumable, Value: "1"})
 	}
 	version := s.o.Version
 	if info, ok := debug.ReadBuildInfo(); ok && version == "" && info.Main.Version != "(devel)" {

@@ -242,17 +242,22 @@ func (m *manager) deliver() {
 	}
 }
 
-// reclaim takes back what a generation that has ended has not taken.
+// reclaim takes back what a generation has not taken that has ended, or released.
 func (m *manager) reclaim(g *generation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.current == g {
+		m.current = nil
+	}
+	m.takeBack(g)
+}
+
+// takeBack has what g has not taken go to whom it may concern.
+func (m *manager) takeBack(g *generation) {
 	for _, s := range m.store {
 		if s.holder == g {
 			s.holder, s.delivery = nil, 0
 		}
-	}
-	if m.current == g {
-		m.current = nil
 	}
 	m.deliver()
 }

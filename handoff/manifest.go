@@ -104,11 +104,11 @@ func (m *manifest) found(name string) {
 	m.names = append(m.names, name)
 }
 
-// finish leaves the manifest to the next generation.
-func (m *manifest) finish() {
+// finish says whether the manifest is left to the next generation.
+func (m *manifest) finish(final bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.final = true
+	m.final = final
 }
 
 // leaves reports whether this generation leaves anything to the next. For one that

@@ -21,7 +21,7 @@ import (
 // ErrDraining and net.ErrClosed. A datagram that it returned is this generation's;
 // what waits in the kernel is the next one's. WriteTo works until Run returns.
 // Read in a function that was given to Go, since the saving of states waits for
-// those:
+// those, and they are called again where this generation resumes:
 //
 //	svc.Go(func(ctx context.Context) error {
 //		buf := make([]byte, 64<<10)
@@ -105,8 +105,20 @@ func newPacketConn(name string, c net.PacketConn, owned <-chan struct{}) *packet
 // past is a deadline that wakes whoever waits.
 var past = time.Unix(1, 0)
 
-// drain ends reading, for good.
+// drain ends reading.
 func (p *packetConn) drain() { p.end(func() { p.draining = true }) }
+
+// resume begins it anew.
+func (p *packetConn) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.draining || p.closed {
+		return
+	}
+	p.draining = false
+	p.ended = make(chan struct{})
+	p.PacketConn.SetReadDeadline(p.deadline)
+}
 
 // end ends reading after why has said why.
 func (p *packetConn) end(why func()) {
@@ -162,7 +174,7 @@ func (p *packetConn) fail(err error) error {
 func (p *packetConn) await() error {
 	for {
 		p.mu.Lock()
-		deadline, changed := p.deadline, p.changed
+		deadline, changed, ended := p.deadline, p.changed, p.ended
 		p.mu.Unlock()
 		var expired <-chan time.Time
 		if !deadline.IsZero() {
@@ -171,7 +183,7 @@ func (p *packetConn) await() error {
 			expired = timer.C
 		}
 		select {
-		case <-p.ended:
+		case <-ended:
 			return p.why()
 		default:
 		}
@@ -182,7 +194,7 @@ func (p *packetConn) await() error {
 		}
 		select {
 		case <-p.owned:
-		case <-p.ended:
+		case <-ended:
 		case <-changed:
 		case <-expired:
 			return p.fail(os.ErrDeadlineExceeded)

@@ -80,7 +80,7 @@ func (p *place) leave(ctx context.Context, s *Service) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(s.finishing, func() { cancel(ErrDraining) })()
+	defer context.AfterFunc(s.epoch.Load().finishing, func() { cancel(ErrDraining) })()
 	err := p.shut(ctx, s.o.LameDuck)
 	if err != nil {
 		err = errors.Join(err, p.open())
@@ -194,44 +194,4 @@ func (p *place) returning() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.back
-}
-
-// gate is ln, but a server that accepts does not see that it was shut.
-func (s *Service) gate(ln net.Listener) net.Listener {
-	g := &gate{Listener: ln, place: &s.rotation, closed: make(chan struct{})}
-	if name := s.names[ln]; name != "" {
-		s.names[g] = name
-	}
-	return g
-}
-
-// A gate is a listener that is out of the rotation at times.
-type gate struct {
-	net.Listener
-	place  *place
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (g *gate) Accept() (net.Conn, error) {
-	for {
-		c, err := g.Listener.Accept()
-		if err == nil || !errors.Is(err, syscall.EINVAL) {
-			return c, err
-		}
-		back := g.place.returning()
-		if back == nil {
-			return nil, err
-		}
-		select {
-		case <-back:
-		case <-g.closed:
-			return nil, fmt.Errorf("accept %v: %w", g.Addr(), net.ErrClosed)
-		}
-	}
-}
-
-func (g *gate) Close() error {
-	g.once.Do(func() { close(g.closed) })
-	return g.Listener.Close()
 }

@@ -110,19 +110,19 @@ func (s *Service) knows(kind, name string) bool {
 }
 
 // httpFor finds the server that goes on with the connections of a listener.
-func (s *Service) httpFor(name string) (*httpServer, httpListener) {
-	for _, srv := range s.servers {
+func (s *Service) httpFor(name string) (*httpServer, *gate) {
+	for _, srv := range s.epoch.Load().servers {
 		h, ok := srv.(*httpServer)
 		if !ok {
 			continue
 		}
-		for _, l := range h.listeners {
-			if l.name == name && l.carries() {
-				return h, l
+		for _, g := range h.listeners {
+			if g.name == name && g.carries() {
+				return h, g
 			}
 		}
 	}
-	return nil, httpListener{}
+	return nil, nil
 }
 
 // keeps reports whether a record that this program does not know waits for a

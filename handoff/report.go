@@ -62,14 +62,16 @@ func (s *Service) lose(c net.Conn, err error) {
 	c.Close()
 }
 
-// err returns what was lost.
+// err returns what was lost since it was asked before.
 func (l *losses) err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.count == 0 {
+	n, first := l.count, l.first
+	l.count, l.first = 0, nil
+	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("handoff: %d connections: %w: the first: %w", l.count, ErrLost, l.first)
+	return fmt.Errorf("handoff: %d connections: %w: the first: %w", n, ErrLost, first)
 }
 
 // Counters says what became of connections and states in this generation.
@@ -92,6 +94,17 @@ type counters struct {
 	drainBegan, drainEnded atomic.Int64 // Unix time in nanoseconds, 0: not yet
 }
 
+// add counts what became of the connections of an epoch that is over.
+func (c *counters) add(e *epoch) {
+	for _, srv := range e.servers {
+		if h, ok := srv.(*httpServer); ok {
+			n := h.tracker.Counts()
+			c.finished.Add(n.Finished)
+			c.closed.Add(n.Cut)
+		}
+	}
+}
+
 // Counters returns the counters as they are now.
 func (s *Service) Counters() Counters {
 	c := Counters{
@@ -104,7 +117,7 @@ func (s *Service) Counters() Counters {
 		StatesOut:  s.counters.statesOut.Load(),
 	}
 	s.mu.Lock()
-	servers := s.servers
+	servers := s.epoch.Load().servers
 	s.mu.Unlock()
 	for _, srv := range servers {
 		if h, ok := srv.(*httpServer); ok {

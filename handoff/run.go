@@ -44,13 +44,14 @@ func (s *Service) Run(ctx context.Context) error {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	r := &run{s: s, inbox: inbox{s: s}, signals: signals, failed: make(chan error), over: make(chan struct{})}
+	r := &run{s: s, inbox: inbox{s: s, mail: newMailbox(s.intake)}, signals: signals, failed: make(chan error), over: make(chan struct{})}
 	if err := r.start(ctx); err != nil {
 		r.inbox.close()
 		return err
 	}
 	cause := r.loop(ctx)
-	err = errors.Join(cause, r.drain())
+	err = errors.Join(cause, r.drain(cause))
+	r.mail.end(ErrDraining)
 	close(r.over)
 	// All of them have been told. One that does not mind leaves with the process.
 	ended := make(chan struct{})
@@ -79,13 +80,13 @@ type run struct {
 	tasks   sync.WaitGroup
 
 	probing    task // asks what the manager keeps
-	reading    task // takes over what comes
-	background task // the functions of Go
+	mail       task // receives what the manager sends
 	upkeep     task // watchdog, ticket keys and counts
 	reload     *reload
-	serving    chan error // what the servers return
 	reserve    reserve
-	interrupts int // SIGINTs
+	released   *release // nil where this generation serves, or has not been asked
+	abandoned  *ending  // the last one, which may not be over
+	interrupts int      // SIGINTs
 }
 
 // A task is goroutines that end with a context.
@@ -128,18 +129,20 @@ func (r *run) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("handoff: run: %w", context.Cause(ctx))
 	}
+	r.mail = r.spawn(func(ctx context.Context) error {
+		if s.intake != nil {
+			r.inbox.mail.run(ctx, s)
+		}
+		return nil
+	})
 	if err := r.inbox.open(ctx); err != nil {
+		r.mail.end(err)
+		<-r.mail.done
 		return err
 	}
 	s.dropUnclaimed()
-	listeners := 0
-	for _, srv := range s.servers {
-		listeners += srv.count()
-	}
-	r.serving = make(chan error, listeners)
-	for _, srv := range s.servers {
-		srv.serve(r.serving)
-	}
+	e := s.epoch.Load()
+	e.serve()
 	if s.intake == nil {
 		s.settleStore(ctx)
 	}
@@ -157,8 +160,7 @@ func (r *run) start(ctx context.Context) error {
 	r.probing = r.spawn(r.probe)
 	keys := func(ctx context.Context) error { s.keepKeys(ctx); return nil }
 	r.upkeep = r.spawn(r.watchdog, keys, s.tellCarried)
-	r.background = r.spawn(s.background...)
-	r.reading = r.spawn(r.inbox.run)
+	r.begin(e, nil)
 	return nil
 }
 
@@ -208,6 +210,10 @@ func (s *Service) own(ctx context.Context) {
 // was told to stop.
 func (r *run) loop(ctx context.Context) error {
 	for {
+		serving := r.s.epoch.Load().serving
+		if r.released != nil {
+			serving = nil
+		}
 		select {
 		case sig := <-r.signals:
 			if sig == syscall.SIGHUP {
@@ -223,9 +229,18 @@ func (r *run) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-r.failed:
+			if r.released == nil {
+				return err
+			}
+			r.s.report(err)
+		case err := <-serving:
 			return err
-		case err := <-r.serving:
-			return err
+		case d := <-r.inbox.mail.orders:
+			if err := r.ordered(d); err != nil {
+				return err
+			}
+		case <-r.releasing():
+			r.releaseDone()
 		}
 	}
 }

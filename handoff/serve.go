@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-go/holdfast/handoff/keepalive"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -45,7 +44,8 @@ func (s *Service) Serve(ln net.Listener, srv Server) error {
 		if h, ok := srv.(*http.Server); ok {
 			return s.addHTTP(ln, h, false)
 		}
-		s.servers = append(s.servers, &anyServer{ln: s.gate(ln), srv: srv})
+		e := s.epoch.Load()
+		e.servers = append(e.servers, &anyServer{ln: newGate(s, ln, false), srv: srv})
 		return nil
 	})
 }
@@ -73,24 +73,22 @@ func (s *Service) ServeTLS(ln net.Listener, srv *http.Server) error {
 
 // addHTTP adds a listener to srv. The caller holds s.mu.
 func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error {
+	e := s.epoch.Load()
 	var h *httpServer
-	for _, known := range s.servers {
+	for _, known := range e.servers {
 		if known, ok := known.(*httpServer); ok && known.srv == srv {
 			h = known
 		}
 	}
 	if h == nil {
-		handler := &leavingHandler{s: s, next: srv.Handler}
-		srv.Handler, srv.ConnState = handler, handler.follow(srv.ConnState)
-		h = &httpServer{srv: srv, handler: handler}
-		h.tracker = keepalive.New(srv, keepalive.Options{Grace: s.o.Grace, Settle: func(ctx context.Context) { h.settle(ctx, s) }})
-		s.servers = append(s.servers, h)
+		h = newHTTPServer(e, srv)
+		e.servers = append(e.servers, h)
 	}
 	if secure && !h.secure {
 		h.secure = true
 		srv.TLSConfig = s.keys.install(srv.TLSConfig, s.names[ln])
 	}
-	h.listeners = append(h.listeners, httpListener{Listener: s.gate(ln), name: s.names[ln], secure: secure})
+	h.listeners = append(h.listeners, newGate(s, ln, secure))
 	return nil
 }
 
@@ -167,14 +165,23 @@ type server interface {
 	serve(ended chan<- error)
 	count() int // of listeners
 
-	// drain finishes the work under way and gives the rest to the outbox, which
-	// may be nil.
-	drain(ctx context.Context, s *Service) error
+	// stop stops accepting, and closes the listeners if final.
+	stop(final bool)
+
+	// drain finishes the work under way and gives the rest to the epoch's outbox.
+	drain(ctx context.Context) error
+
+	// pausable returns how many listeners that are from Listen it serves, and whether
+	// it can be made anew.
+	pausable() (listeners int, ok bool)
+
+	// again returns one that serves the same anew. It comes after stop.
+	again(e *epoch) server
 }
 
 // An anyServer is one of which nothing is known.
 type anyServer struct {
-	ln  net.Listener
+	ln  *gate
 	srv Server
 }
 
@@ -184,9 +191,15 @@ func (a *anyServer) serve(ended chan<- error) {
 	go func() { ended <- serveError(a.ln, a.srv.Serve(a.ln)) }()
 }
 
-func (a *anyServer) drain(ctx context.Context, s *Service) error {
+func (a *anyServer) pausable() (int, bool) { return 0, false }
+
+func (a *anyServer) again(*epoch) server { return a }
+
+func (a *anyServer) stop(bool) {}
+
+func (a *anyServer) drain(ctx context.Context) error {
 	err := a.srv.Shutdown(ctx)
-	a.ln.Close() // in case it did not
+	a.ln.stop(true)
 	if err != nil {
 		return fmt.Errorf("handoff: server on %v: %w: %w", a.ln.Addr(), ErrCut, err)
 	}
@@ -200,83 +213,17 @@ func serveError(ln net.Listener, err error) error {
 	return fmt.Errorf("handoff: serve on %v: %w", ln.Addr(), err)
 }
 
-// An httpServer is one whose connections can be carried.
-type httpServer struct {
-	srv       *http.Server
-	handler   *leavingHandler
-	tracker   *keepalive.Tracker
-	listeners []httpListener
-	secure    bool           // serves TLS, too
-	unsettled sync.WaitGroup // connections that were put into the outbox and may come back
-}
-
-type httpListener struct {
-	net.Listener
-	name   string // empty where it is not from Listen
-	secure bool
-}
-
-// carries reports whether the listener's connections can be carried.
-func (l httpListener) carries() bool { return l.name != "" && !l.secure }
-
-func (h *httpServer) count() int { return len(h.listeners) }
-
-func (h *httpServer) serve(ended chan<- error) {
-	for _, l := range h.listeners {
-		go func() {
-			if l.secure {
-				ended <- serveError(l, h.tracker.ServeTLS(l.Listener, "", ""))
-			} else {
-				ended <- serveError(l, h.tracker.Serve(l.Listener))
-			}
-		}()
-	}
-}
-
-func (h *httpServer) drain(ctx context.Context, s *Service) error {
-	var take func(keepalive.Carried) error
-	if s.out.Load() != nil {
-		take = func(c keepalive.Carried) error {
-			name := s.names[c.Listener]
-			if name == "" {
-				return errors.New("its listener is not from Listen")
-			}
-			h.unsettled.Add(1)
-			err := s.carryOut(ctx, kindHTTP, name, c.Conn, record{unread: c.ReadAhead}, func(err error) {
-				defer h.unsettled.Done()
-				if err != nil {
-					s.notCarried(err)
-					h.tracker.GiveBack(c)
-				}
-			})
-			if err != nil {
-				h.unsettled.Done()
-				s.notCarried(err)
-			}
-			return err
-		}
-	}
-	if err := h.tracker.Drain(ctx, take); err != nil {
-		return fmt.Errorf("handoff: %w (%w): %w", ErrCut, context.Cause(ctx), err)
-	}
-	h.handler.handOver(ctx)
-	return nil
-}
-
-// settle sees to it that what was taken is in a parcel, or back at its server.
-func (h *httpServer) settle(ctx context.Context, s *Service) {
-	if out := s.out.Load(); out != nil {
-		out.flush(ctx)
-	}
-	waitAll(ctx, &h.unsettled)
-}
-
 // carryOut puts a connection into the outbox. When it fails the connection is
 // still the caller's. Otherwise settled is called exactly once: with nil when the
-// connection has gone, and was closed here; with an error when it could not, and
-// is the caller's again.
-func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r record, settled func(error)) error {
-	out := s.out.Load()
+// connection has gone, and was closed here, or is served in the next epoch; with an
+// error when it could not go, and is the caller's again.
+func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r record, settled func(error)) error {
+	s := e.s
+	if e.abandoned.Load() {
+		<-e.followed
+		return s.goOn(ctx, kind, name, c, r, settled)
+	}
+	out := e.out.Load()
 	if out == nil {
 		return ErrNoSuccessor
 	}
@@ -284,8 +231,8 @@ func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r
 	if sock == nil {
 		return fmt.Errorf("%T is no socket", c)
 	}
-	e := parcel.Entry{Kind: kind, Name: name, Payload: s.record(r), Descriptors: []syscall.Conn{sock}}
-	return out.put(ctx, e, func(err error) {
+	entry := parcel.Entry{Kind: kind, Name: name, Payload: s.record(r), Descriptors: []syscall.Conn{sock}}
+	return out.put(ctx, entry, func(err error) {
 		if err == nil {
 			s.counters.carriedOut.Add(1)
 			c.Close()
@@ -296,13 +243,13 @@ func (s *Service) carryOut(ctx context.Context, kind, name string, c net.Conn, r
 
 // carryOrLose carries a connection out that nobody serves any more: it is closed
 // where that fails.
-func (s *Service) carryOrLose(kind, name string, c net.Conn, r record) {
+func (e *epoch) carryOrLose(kind, name string, c net.Conn, r record) {
 	settled := func(err error) {
 		if err != nil {
-			s.lose(c, err)
+			e.s.lose(c, err)
 		}
 	}
-	if err := s.carryOut(context.Background(), kind, name, c, r, settled); err != nil {
+	if err := e.carryOut(context.Background(), kind, name, c, r, settled); err != nil {
 		settled(err)
 	}
 }

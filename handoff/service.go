@@ -38,7 +38,6 @@ type Service struct {
 	closed     bool
 	names      map[net.Listener]string // of those that Listen returned
 	packets    map[string]*packetConn
-	servers    []server
 	carriers   map[string]*Carrier
 	states     map[string]*state
 	background []func(context.Context) error
@@ -58,11 +57,8 @@ type Service struct {
 	stop       chan struct{} // closed by Stop
 	stopOnce   sync.Once
 
-	// The contexts of connections that can be carried, and of those that cannot.
-	carrying, finishing context.Context
-	endCarry, endFinish context.CancelCauseFunc
-	out                 atomic.Pointer[outbox] // nil until the drain, and where nothing is carried
-	losses              losses
+	epoch  atomic.Pointer[epoch] // the present one
+	losses losses
 }
 
 // Open begins a generation. It takes over what the process inherited
@@ -125,8 +121,7 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 	}
 	s.store.manager = manager
 	s.generation.Store(generation)
-	s.carrying, s.endCarry = context.WithCancelCause(context.Background())
-	s.finishing, s.endFinish = context.WithCancelCause(context.Background())
+	s.epoch.Store(newEpoch(s))
 	return s
 }
 
@@ -151,8 +146,9 @@ func (s *Service) closeAll() error {
 	for _, p := range s.packets {
 		p.Close()
 	}
-	s.endCarry(ErrDraining)
-	s.endFinish(ErrDraining)
+	e := s.epoch.Load()
+	e.endCarry(ErrDraining)
+	e.endFinish(ErrDraining)
 	if s.intake != nil {
 		s.intake.Close()
 	}
@@ -198,7 +194,8 @@ func (s *Service) Generation() uint64 { return s.generation.Load() }
 // Go runs f from READY until the drain: its context then ends, with the cause
 // ErrDraining, and it returns. States are saved only after that. An error makes
 // Run drain and return it. Owned tells when f may do what only one generation
-// may.
+// may. Where this generation resumes, since its successor has failed, f is called
+// again.
 func (s *Service) Go(f func(context.Context) error) error {
 	return s.change(func() error {
 		s.background = append(s.background, f)
@@ -224,8 +221,9 @@ func (s *Service) OnReload(f func(context.Context) error) error {
 func (s *Service) Owned() <-chan struct{} { return s.owned }
 
 // Draining is closed when the drain begins, after Options.LameDuck: for those who
-// wait for something, such as Owned, that will not come any more.
-func (s *Service) Draining() <-chan struct{} { return s.finishing.Done() }
+// wait for something, such as Owned, that will not come any more. Where this
+// generation resumes, since its successor has failed, there is another one.
+func (s *Service) Draining() <-chan struct{} { return s.epoch.Load().finishing.Done() }
 
 func (s *Service) isOwned() bool {
 	select {

@@ -25,7 +25,18 @@ type State struct {
 	// have ended. It is called only after Load, or once Owned says that there was
 	// nothing to load, and only where there is a manager that may keep the state. Its
 	// context ends after Options.DrainTimeout.
+	//
+	// The state itself stays as it is: during a reload by handoffd this generation
+	// goes on with it, if the successor refuses it or dies before it has taken
+	// everything over. What the successor has done to it by then is lost. Save may
+	// come again later.
 	Save func(context.Context) ([]byte, error)
+
+	// Resume is called where this generation goes on after Save, before it serves
+	// again: to undo what Save did beside returning the state, such as closing a file
+	// that only one may have open. nil: nothing is to be done. An error makes Run
+	// drain and return it. Its context ends after Options.DrainTimeout.
+	Resume func(context.Context) error
 
 	// Load takes the state over. It is called at most once, after READY=1 and
 	// before Owned. b is Load's to keep. During a reload it is called when the
@@ -84,6 +95,8 @@ type state struct {
 	State
 	name   string
 	loaded atomic.Bool
+	kept   atomic.Bool // this generation goes on with what it had saved
+	saved  bool        // since it last began to serve
 }
 
 // accepts returns why a version cannot be read, if so.
@@ -113,6 +126,7 @@ func (s *Service) save(ctx context.Context) error {
 		if !st.loaded.Load() && !s.isOwned() {
 			continue // it is still another generation's
 		}
+		st.saved = true
 		data, err := st.Save(ctx)
 		if err == nil {
 			payload := s.record(record{version: st.Version, data: data})

@@ -11,9 +11,29 @@
 // and finishes its work. If the new one fails, the old one goes on as before, and
 // the reload fails and says why.
 //
+// A program on package handoff, or one that speaks HANDOFF_SOCKET as package
+// handoff/parcel describes it, can also come back when its successor was ready and
+// then fails. It is not told to stop at once: it stops accepting, finishes what is
+// under way, and leaves its states, packet sockets and connections to its successor.
+// If that refuses a state, ends, or has not taken all after --handover-timeout, the
+// old generation goes on as before, at once, with its states as it saved them; the
+// reload fails and says why. Connections that the new one had not taken, or leaves
+// again as it ends, come back. Lost is what it had taken if it crashes, and what it
+// did to a state. An old generation that has work under way for longer than
+// --release-timeout finishes that as it drains, and the new one serves: from then on
+// there is no way back but another reload.
+//
 // To the program handoffd is systemd: it passes the sockets (sd_listen_fds(3)),
 // hears READY=1, WATCHDOG=1 and the like (sd_notify(3)), and keeps what is stored
 // with FDSTORE=1, so a program that works as a socket-activated service works here.
+//
+// There is one difference to a restart: a generation starts before its predecessor
+// stores what it leaves. A program that reads HANDOFF_SOCKET gets it there, while it
+// runs. Any other can get it only when it starts: what two processes may have at
+// once (sockets that listen or take datagrams, files, memfds) comes to the generation
+// after the next, and what has one reader (a connection, a pipe, a parcel) to the
+// next that starts while no other serves, as after a crash or a restart of the unit.
+// Until then all of it stays in the store.
 //
 // A program may say more of itself, by two assignments that systemd takes no notice
 // of. `handoffd status` shows them, and package handoff sends them:

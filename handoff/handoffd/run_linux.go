@@ -31,6 +31,8 @@ func runCommand() *cli.Command {
 			&cli.DurationFlag{Name: "ready-timeout", Usage: "how long a generation may take until it is ready [90s]"},
 			&cli.DurationFlag{Name: "probation", Usage: "how long both accept before the commit [0s]"},
 			&cli.DurationFlag{Name: "hold-timeout", Usage: "how long a held generation waits, until it is undone [10m]"},
+			&cli.DurationFlag{Name: "release-timeout", Usage: "how long the old generation may take to hand over, until it cannot come back [5s]"},
+			&cli.DurationFlag{Name: "handover-timeout", Usage: "how long the new one may take to take over, until it is undone [30s]"},
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a generation may take to end, until it is killed [60s]"},
 			&cli.StringFlag{Name: "stop-signal", Value: "SIGTERM", Usage: "what tells a generation to end"},
 			&cli.IntFlag{Name: "max-generations", Usage: "how many may be alive at once, those that drain included [8]"},
@@ -52,17 +54,19 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		Watchdog:        c.Duration("watchdog"),
 		Store:           c.Int("store"),
 		Limits: supervisor.Limits{
-			ReadyTimeout:   c.Duration("ready-timeout"),
-			Probation:      c.Duration("probation"),
-			HoldTimeout:    c.Duration("hold-timeout"),
-			DrainTimeout:   c.Duration("drain-timeout"),
-			MaxGenerations: c.Int("max-generations"),
+			ReadyTimeout:    c.Duration("ready-timeout"),
+			Probation:       c.Duration("probation"),
+			HoldTimeout:     c.Duration("hold-timeout"),
+			ReleaseTimeout:  c.Duration("release-timeout"),
+			HandoverTimeout: c.Duration("handover-timeout"),
+			DrainTimeout:    c.Duration("drain-timeout"),
+			MaxGenerations:  c.Int("max-generations"),
 		},
 	}
 	if len(o.Program) == 0 {
 		return o, usagef("run: no program: handoffd run [flags] -- PROGRAM [ARG...]")
 	}
-	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "drain-timeout", "watchdog"} {
+	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "release-timeout", "handover-timeout", "drain-timeout", "watchdog"} {
 		if d := c.Duration(name); d < 0 {
 			return o, usagef("run: --%s %v: want a duration that is not negative", name, d)
 		}

@@ -75,47 +75,67 @@ func (d *Deliverer) Deliver(ctx context.Context, name string, files ...*os.File)
 // Owned tells the generation that no predecessor holds anything any more: all
 // that they left behind was delivered before, or inherited.
 func (d *Deliverer) Owned(ctx context.Context) error {
-	return d.tell(ctx, note{owned: true}, "that all is owned")
+	return d.order(ctx, "tell that all is owned", note{owned: true})
 }
 
 // Quiesce tells the generation that the service leaves a load balancer's rotation,
 // or, with away false, that it stays after all.
 func (d *Deliverer) Quiesce(ctx context.Context, away bool) error {
-	return d.tell(ctx, note{quiesce: away, rejoin: !away}, "of the rotation")
+	return d.order(ctx, "tell of the rotation", note{quiesce: away, rejoin: !away})
 }
 
-func (d *Deliverer) tell(ctx context.Context, n note, what string) error {
+// Release has the generation give up what only one may hold. number, above 0, is
+// the caller's choice, and comes back in Reply.Released. It is for a generation
+// that has said that it can (Resumable); another one ignores it.
+func (d *Deliverer) Release(ctx context.Context, number uint64) error {
+	return d.order(ctx, fmt.Sprintf("release %d", number), note{release: number})
+}
+
+// Resume has the generation go on as before the Release of that number. What comes
+// back to it is delivered before, or later. number comes back in Reply.Resumed.
+func (d *Deliverer) Resume(ctx context.Context, number uint64) error {
+	return d.order(ctx, fmt.Sprintf("resume %d", number), note{resume: number})
+}
+
+func (d *Deliverer) order(ctx context.Context, op string, n note) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.e.sendNote(ctx, n, nil); err != nil {
-		return fmt.Errorf("parcel: tell %s: %w", what, err)
+		return fmt.Errorf("parcel: %s: %w", op, err)
 	}
 	return nil
 }
 
-// Next waits until ctx ends for the generation to acknowledge a delivery, and
-// returns its ID. Only one goroutine may call it at a time. It returns io.EOF
-// when the generation has gone or closed its end, and ErrClosed after Close. What
-// is no acknowledgement of a delivery is ErrFormat or ErrVersion, and stays in
-// the queue: the generation cannot be talked with.
-func (d *Deliverer) Next(ctx context.Context) (uint64, error) {
+// A Reply is what a generation says to its manager. Mostly one field is not 0.
+type Reply struct {
+	Taken    uint64 // the ID of a delivery: see Intake.Taken
+	Released uint64 // the number of a Release that was carried out
+	Resumed  uint64 // the number of a Resume that was carried out
+}
+
+// Next waits until ctx ends for the generation to say something. Only one goroutine
+// may call it at a time. It returns io.EOF when the generation has gone or closed
+// its end, and ErrClosed after Close. What makes no sense, such as an
+// acknowledgement of what was not delivered, is ErrFormat or ErrVersion, and stays
+// in the queue: the generation cannot be talked with.
+func (d *Deliverer) Next(ctx context.Context) (Reply, error) {
 	for {
 		var n note
 		fds, err := d.e.receive(ctx, d.buf, func(m []byte, fds []int) (err error) {
-			if n, err = parseNote(m, len(fds)); err == nil && n.taken > d.Last() {
-				err = fmt.Errorf("%w: delivery %d is acknowledged, and the last was %d", ErrFormat, n.taken, d.Last())
+			if n, err = parseNote(m, len(fds)); err == nil && n.Taken > d.Last() {
+				err = fmt.Errorf("%w: delivery %d is acknowledged, and the last was %d", ErrFormat, n.Taken, d.Last())
 			}
 			return err
 		})
 		if err == io.EOF {
-			return 0, io.EOF
+			return Reply{}, io.EOF
 		}
 		if err != nil {
-			return 0, fmt.Errorf("parcel: next acknowledgement: %w", err)
+			return Reply{}, fmt.Errorf("parcel: next reply: %w", err)
 		}
 		closeAll(fds)
-		if n.taken != 0 {
-			return n.taken, nil
+		if n.Reply != (Reply{}) {
+			return n.Reply, nil
 		}
 	}
 }

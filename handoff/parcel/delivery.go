@@ -20,25 +20,38 @@ const (
 type note struct {
 	id    uint64 // with a name: a delivery
 	name  string
-	taken uint64
 	owned bool
+	Reply
+	release, resume uint64
 
 	quiesce, rejoin bool
+}
+
+// numbers are the keys whose value is a number, apart from ID.
+func (n *note) numbers() map[string]*uint64 {
+	return map[string]*uint64{
+		"TAKEN": &n.Taken, "RELEASE": &n.release, "RELEASED": &n.Released, "RESUME": &n.resume, "RESUMED": &n.Resumed,
+	}
 }
 
 // text returns n as it is sent.
 func (n note) text() []byte {
 	b := []byte("HANDOFF=" + deliveryVersion)
-	switch {
-	case n.owned:
+	if n.owned {
 		b = append(b, "\nOWNED=1"...)
-	case n.quiesce:
+	}
+	if n.quiesce {
 		b = append(b, "\nQUIESCE=1"...)
-	case n.rejoin:
+	}
+	if n.rejoin {
 		b = append(b, "\nQUIESCE=0"...)
-	case n.taken != 0:
-		b = append(b, "\nTAKEN="+strconv.FormatUint(n.taken, 10)...)
-	default:
+	}
+	for key, v := range n.numbers() {
+		if *v != 0 {
+			b = append(b, "\n"+key+"="+strconv.FormatUint(*v, 10)...)
+		}
+	}
+	if n.id != 0 {
 		b = append(b, "\nID="+strconv.FormatUint(n.id, 10)+"\nFDNAME="+n.name...)
 	}
 	return b
@@ -68,9 +81,11 @@ func parseNote(m []byte, descriptors int) (note, error) {
 	)
 	_, n.owned = fields["OWNED"]
 	n.quiesce, n.rejoin = fields["QUIESCE"] == "1", fields["QUIESCE"] == "0"
-	if v, ok := fields["TAKEN"]; ok {
-		if n.taken, err = parseID("TAKEN", v); err != nil {
-			return note{}, err
+	for key, number := range n.numbers() {
+		if v, ok := fields[key]; ok {
+			if *number, err = parseID(key, v); err != nil {
+				return note{}, err
+			}
 		}
 	}
 	v, ok := fields["ID"]

@@ -172,5 +172,36 @@
 //
 // The manager keeps its copies of what was not acknowledged for the next
 // generation. The end of the socket says to either side that the other has gone.
+//
+// A generation that can go on after it has given everything up says so to its
+// manager with its READY=1 (sd_notify(3)), in the same notification:
+// X_HANDOFF_RESUMABLE=1. When its successor is ready it then gets no stop signal
+// yet, but
+//
+//	HANDOFF=1        manager to generation: accept nothing more, finish what is
+//	RELEASE=3        under way, and leave the rest (connections, states) in parcels
+//	                 in the store. The number is the manager's choice
+//
+//	HANDOFF=1        generation to manager: that is done. All of it was stored
+//	RELEASED=3       before (see BARRIER=1), and the parcels have their END record
+//
+// Next comes the stop signal, because the successor has acknowledged all that it
+// was delivered, or
+//
+//	HANDOFF=1        manager to generation: the successor has failed. Go on as
+//	RESUME=3         before RELEASE=3, whether that is done by now or not
+//
+//	HANDOFF=1        generation to manager: it serves again
+//	RESUMED=3
+//
+// What the generation had stored, what it was delivered before RELEASE and has not
+// acknowledged, and what its successor leaves, comes by new deliveries, before
+// RESUME or after it: what the successor was given when no process of that is left.
+// What the successor had taken does not come back, unless it has stored it again. So a generation that resumes goes on with its states as
+// it has saved them, from its own memory, and drops what it finds of them in a
+// parcel; connections it takes over. The stop signal may come at any time instead.
+// To a generation that does not say that it can do this, it comes as soon as the
+// successor is ready.
+//
 // Intake is a generation's side, Deliverer a manager's.
 package parcel

@@ -68,9 +68,25 @@ func TestDeliveries(t *testing.T) {
 	if err := in.Taken(ctx, second); err != nil {
 		t.Fatal(err)
 	}
-	if id, err := d.Next(ctx); id != second || err != nil {
-		t.Errorf("acknowledged %d, %v", id, err)
+	wantReply(t, d, Reply{Taken: second})
+	for _, err := range []error{d.Release(ctx, 3), d.Resume(ctx, 4)} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	if got, err := in.Next(ctx); err != nil || got.Release != 3 || got.Resume != 0 || got.Owned {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got, err := in.Next(ctx); err != nil || got.Resume != 4 || got.Release != 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, err := range []error{in.Released(ctx, 3), in.Resumed(ctx, 4)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantReply(t, d, Reply{Released: 3})
+	wantReply(t, d, Reply{Resumed: 4})
 	in.Close()
 	if _, err := d.Next(ctx); err != io.EOF {
 		t.Errorf("after the generation's end: %v", err)
@@ -80,6 +96,13 @@ func TestDeliveries(t *testing.T) {
 	}
 	if _, err := in.Next(ctx); !errors.Is(err, ErrClosed) {
 		t.Errorf("Next after Close: %v", err)
+	}
+}
+
+func wantReply(t *testing.T, d *Deliverer, want Reply) {
+	t.Helper()
+	if got, err := d.Next(within(t)); got != want || err != nil {
+		t.Errorf("the generation says %+v, %v; want %+v", got, err, want)
 	}
 }
 
@@ -102,8 +125,10 @@ func TestDeliverRefuses(t *testing.T) {
 			t.Errorf("%.20q with %d files was delivered", name, len(files))
 		}
 	}
-	if err := in.Taken(ctx, 0); err == nil {
-		t.Error("delivery 0 was acknowledged")
+	for _, reply := range []func(context.Context, uint64) error{in.Taken, in.Released, in.Resumed} {
+		if err := reply(ctx, 0); err == nil {
+			t.Error("a reply with the number 0 was sent")
+		}
 	}
 	if err := in.Taken(ctx, 4711); err != nil {
 		t.Fatal(err)
@@ -177,7 +202,14 @@ func TestParseNote(t *testing.T) {
 		{"HANDOFF=1\nFDNAME=a=b\nID=7\n", 253, note{id: 7, name: "a=b"}, nil},
 		{"HANDOFF=1\nID=7\nFDNAME=", 1, note{id: 7}, nil},
 		{"HANDOFF=1\nID=1\nFDNAME=a\nID=2\nFDNAME=b\nHANDOFF=2", 1, note{id: 1, name: "a"}, nil},
-		{"HANDOFF=1\nTAKEN=18446744073709551615", 0, note{taken: 1<<64 - 1}, nil},
+		{"HANDOFF=1\nTAKEN=18446744073709551615", 0, note{Reply: Reply{Taken: 1<<64 - 1}}, nil},
+		{"HANDOFF=1\nRELEASE=3", 0, note{release: 3}, nil},
+		{"HANDOFF=1\nRELEASED=3", 0, note{Reply: Reply{Released: 3}}, nil},
+		{"HANDOFF=1\nRESUME=3", 0, note{resume: 3}, nil},
+		{"HANDOFF=1\nRESUMED=3", 0, note{Reply: Reply{Resumed: 3}}, nil},
+		{"HANDOFF=1\nRELEASE=0", 0, note{}, ErrFormat},
+		{"HANDOFF=1\nRESUME=", 0, note{}, ErrFormat},
+		{"HANDOFF=1\nRESUMED=1 ", 0, note{}, ErrFormat},
 		{"HANDOFF=1\nOWNED=1", 0, note{owned: true}, nil},
 		{"HANDOFF=1\nQUIESCE=1", 0, note{quiesce: true}, nil},
 		{"HANDOFF=1\nQUIESCE=0", 0, note{rejoin: true}, nil},
@@ -211,7 +243,7 @@ func TestParseNote(t *testing.T) {
 }
 
 func FuzzNote(f *testing.F) {
-	for _, n := range []note{{id: 7, name: "conns"}, {taken: 3}, {owned: true}} {
+	for _, n := range []note{{id: 7, name: "conns"}, {Reply: Reply{Taken: 3}}, {owned: true}, {release: 3}, {Reply: Reply{Released: 3}}, {resume: 3}, {Reply: Reply{Resumed: 3}}} {
 		f.Add(n.text(), 1)
 	}
 	f.Fuzz(func(t *testing.T, m []byte, descriptors int) {
@@ -222,8 +254,8 @@ func FuzzNote(f *testing.F) {
 			}
 			return
 		}
-		if n.id == 0 || n.owned || n.taken != 0 {
-			return // not what one of ours writes
+		if n.id != 0 && descriptors <= 0 {
+			t.Fatalf("%+v without descriptors", n)
 		}
 		if again, err := parseNote(n.text(), descriptors); again != n || err != nil {
 			t.Fatalf("%+v is written as %q, which is %+v, %v", n, n.text(), again, err)
@@ -255,9 +287,7 @@ func TestOpenIntake(t *testing.T) {
 	d := must(ResumeDeliverer(carried, first.Last()))
 	defer d.Close()
 	first.Close()
-	if taken, err := d.Next(ctx); taken != id || err != nil {
-		t.Errorf("acknowledged %d, %v", taken, err)
-	}
+	wantReply(t, d, Reply{Taken: id})
 	if id := must(d.Deliver(ctx, "late", w0)); id != 2 {
 		t.Errorf("the ID after the replacement is %d", id)
 	}

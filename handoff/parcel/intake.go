@@ -2,6 +2,7 @@ package parcel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +28,24 @@ type Delivery struct {
 	// Quiesce says that the service leaves a load balancer's rotation, Rejoin that
 	// it stays: no deliveries either.
 	Quiesce, Rejoin bool
+
+	// Release, where it is not 0, says that this is no delivery but the order to
+	// give up what only one generation may hold, and to stay able to go on.
+	// Intake.Released is called with it. Only a generation that has said that it
+	// can do that (Resumable) gets it.
+	Release uint64
+
+	// Resume, where it is not 0, says that this is no delivery but the order to go
+	// on as before the Release of that number, which may still be under way: the
+	// successor has failed. What this generation had stored, and the successor had
+	// not taken, comes by deliveries, before this or later. Intake.Resumed is called
+	// with it.
+	Resume uint64
 }
+
+// Resumable is the assignment that a generation which minds Delivery.Release and
+// Delivery.Resume sends in one notification with READY=1 (sd_notify(3)).
+const Resumable = "X_HANDOFF_RESUMABLE"
 
 // An Intake is a generation's end of HANDOFF_SOCKET: what is stored for it
 // after its start arrives there.
@@ -93,8 +111,8 @@ func (in *Intake) Next(ctx context.Context) (*Delivery, error) {
 		}
 		if n.id == 0 {
 			closeAll(fds) // of a message that says nothing known
-			if n.owned || n.quiesce || n.rejoin {
-				return &Delivery{Owned: n.owned, Quiesce: n.quiesce, Rejoin: n.rejoin}, nil
+			if n.owned || n.quiesce || n.rejoin || n.release != 0 || n.resume != 0 {
+				return &Delivery{Owned: n.owned, Quiesce: n.quiesce, Rejoin: n.rejoin, Release: n.release, Resume: n.resume}, nil
 			}
 			continue
 		}
@@ -111,13 +129,30 @@ func (in *Intake) Next(ctx context.Context) (*Delivery, error) {
 // the next generation if this one dies. For a parcel that means: its END record
 // has been received.
 func (in *Intake) Taken(ctx context.Context, id uint64) error {
-	if id == 0 {
-		return fmt.Errorf("parcel: delivery 0 cannot be acknowledged")
+	return in.reply(ctx, "acknowledge delivery", id, Reply{Taken: id})
+}
+
+// Released tells the manager that the Release of that number was carried out: all
+// that only one generation may hold is in parcels that were stored and have their
+// END record.
+func (in *Intake) Released(ctx context.Context, release uint64) error {
+	return in.reply(ctx, "answer release", release, Reply{Released: release})
+}
+
+// Resumed tells the manager that the Resume of that number was carried out: this
+// generation serves again.
+func (in *Intake) Resumed(ctx context.Context, resume uint64) error {
+	return in.reply(ctx, "answer resume", resume, Reply{Resumed: resume})
+}
+
+func (in *Intake) reply(ctx context.Context, op string, number uint64, r Reply) error {
+	if number == 0 {
+		return in.errorf(op+" 0", errors.New("want a number above 0"))
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := in.e.sendNote(ctx, note{taken: id}, nil); err != nil {
-		return in.errorf(fmt.Sprintf("acknowledge delivery %d", id), err)
+	if err := in.e.sendNote(ctx, note{Reply: r}, nil); err != nil {
+		return in.errorf(fmt.Sprintf("%s %d", op, number), err)
 	}
 	return nil
 }

@@ -205,10 +205,16 @@ func TestPythonGeneration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if taken, err := d.Next(ctx); taken != id || err != nil {
-			t.Fatalf("acknowledged %d, %v, want %d", taken, err, id)
-		}
+		wantReply(t, d, Reply{Taken: id})
 	}
+	if err := d.Release(ctx, 7); err != nil {
+		t.Fatal(err)
+	}
+	wantReply(t, d, Reply{Released: 7})
+	if err := d.Resume(ctx, 7); err != nil {
+		t.Fatal(err)
+	}
+	wantReply(t, d, Reply{Resumed: 7})
 	if err := d.Owned(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +224,7 @@ func TestPythonGeneration(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(t, out.Bytes()); len(got) != 1 || got[0].End != "owned" {
+	if got := lines(t, out.Bytes()); len(got) != 3 || got[0].End != "release" || got[1].End != "resume" || got[2].End != "owned" {
 		t.Errorf("the generation printed %s", out.Bytes())
 	}
 	w0.Close()
@@ -251,6 +257,18 @@ func TestPythonManager(t *testing.T) {
 	}
 	if delivery, err := in.Next(ctx); err != nil || !delivery.Owned {
 		t.Fatalf("%+v, %v", delivery, err)
+	}
+	if delivery, err := in.Next(ctx); err != nil || delivery.Release != 9 {
+		t.Fatalf("%+v, %v", delivery, err)
+	}
+	if err := in.Released(ctx, 9); err != nil {
+		t.Fatal(err)
+	}
+	if delivery, err := in.Next(ctx); err != nil || delivery.Resume != 9 {
+		t.Fatalf("%+v, %v", delivery, err)
+	}
+	if err := in.Resumed(ctx, 9); err != nil {
+		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)

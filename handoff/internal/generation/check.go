@@ -16,9 +16,6 @@ func (s *snapshot) check() error {
 	if s.Last > maxNumber || s.LastTimer > maxNumber {
 		return fmt.Errorf("%d generations and %d timers", s.Last, s.LastTimer)
 	}
-	if s.Undoing != 0 && s.Phase != phaseRunning {
-		return fmt.Errorf("generation %d is undone in phase %d", s.Undoing, s.Phase)
-	}
 	var candidate, incumbent *generation
 	newest := uint64(0)
 	for _, g := range s.Generations {
@@ -68,15 +65,9 @@ func (g *generation) check(p phase) error {
 // be nil.
 func (s *snapshot) checkRoles(candidate, incumbent *generation) error {
 	handover := candidate != nil && candidate.State == StateHandingOver
-	undoing := false
-	for _, g := range s.Generations {
-		undoing = undoing || g.Number == s.Undoing && g.State >= StateDraining
-	}
 	releasing := incumbent != nil && incumbent.State == StateReleasing
 	switch {
-	case s.Undoing != 0 && !undoing:
-		return fmt.Errorf("generation %d is undone, and is not draining", s.Undoing)
-	case releasing != (handover || undoing) || handover && undoing:
+	case releasing != handover:
 		return fmt.Errorf("a handover without both sides")
 	case candidate != nil && !handover && incumbent != nil && incumbent.State != StateServing:
 		return fmt.Errorf("%v is %v, while %v is %v", candidate, candidate.State, incumbent, incumbent.State)
@@ -122,14 +113,13 @@ func (s *snapshot) checkTimers(candidate *generation) error {
 	}
 	for _, g := range s.Generations {
 		var want []TimerKind
-		handover := candidate != nil && candidate.State == StateHandingOver
 		switch g.State {
 		case StateSpawning, StateStarting:
 			want = []TimerKind{ReadyTimer}
 		case StateReady:
 			want = []TimerKind{ProbationTimer, HoldTimer}
 		case StateHandingOver, StateReleasing:
-			if g.State == StateReleasing && handover && !g.Released {
+			if g.State == StateReleasing && !g.Released {
 				want = []TimerKind{ReleaseTimer}
 			}
 			if g.State == StateHandingOver && s.released() {

@@ -25,11 +25,12 @@
 // go on. From the commit on:
 //
 //   - An incumbent that is not resumable is told to stop, and the candidate serves.
-//   - A resumable one releases, accepting all the while, and what it stores goes to
-//     the candidate, which is handing over. Once that has taken it all, it serves,
-//     and only then the predecessor is told to stop.
-//   - If the candidate fails before, it has to end, and the predecessor resumes. If
-//     the predecessor is lost, or does not release in time, the candidate serves.
+//   - A resumable one releases, and what it stores goes to the candidate, which is
+//     handing over, and accepts alone. Once that has taken it all, it serves, and
+//     only then the predecessor is told to stop.
+//   - If the candidate fails before, it has to end, and the predecessor resumes at
+//     once: meanwhile clients wait in the listen queue. If the predecessor is lost,
+//     or does not release in time, the candidate serves.
 //
 // The state of a generation after an event, the states in short; with several, the event and the rest of
 // the machine decide. "over": it is forgotten. "-": nothing comes of it. "x": this
@@ -77,13 +78,14 @@
 // # The rules
 //
 //  1. Once a generation has been ready, one that is ready accepts at every moment,
-//     unless all of them have died or left, until a stop is asked, or the machine
-//     gives up. So one that is silent is stopped only when another is ready.
+//     or was asked to resume and is about to, unless all of them have died or left,
+//     until a stop is asked, or the machine gives up. So one that is silent is stopped
+//     only when another is ready.
 //  2. At most one generation is starting. Reloads meanwhile are remembered, those
 //     that are alike once.
 //  3. Before the commit a failure leaves the incumbent exactly as it was.
-//  4. While a successor is handing over its predecessor is not told to stop: if the
-//     successor fails, it resumes.
+//  4. While a successor is handing over its predecessor is not told to stop, unless it
+//     does not release in time: if the successor fails, it resumes.
 //  5. What is stored goes to one generation at a time, and comes back from it only
 //     when that is over or does not read any more. Nothing is dropped.
 //  6. Every wait has a timer, every count a cap, every respawn a pause; the victim

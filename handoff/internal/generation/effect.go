@@ -21,9 +21,11 @@ type (
 		Gen     uint64
 		Program string // "" is the configured one, looked up anew
 		// Inherit: no other generation serves, so all that waits in the store goes
-		// with it at its start, as systemd would have it. Otherwise it gets the
-		// sockets only, and the rest by Deliver after the commit, so that it can be
-		// undone without a loss.
+		// with it at its start, as systemd would have it. Otherwise it gets only what
+		// two may have at once: sockets that listen or take datagrams, stored ones
+		// included, files, memfds, and what package handoff leaves for everybody. What
+		// has one reader (parcels, connections) goes to it by Deliver after the commit,
+		// so that it can be undone without a loss.
 		Inherit bool
 	}
 
@@ -50,20 +52,23 @@ type (
 	// another was given before stays with it until Reclaim.
 	Deliver struct{ To uint64 }
 
-	// Reclaim takes back what a generation was given and has not taken: it waits,
-	// or goes where Deliver said. The generation is over, or does not read any more.
+	// Reclaim takes back what a generation was given and has not taken, and what it
+	// has stored: it waits, or goes where Deliver said. The generation is over, or does
+	// not read any more, or is to begin anew.
 	Reclaim struct{ Gen uint64 }
 
-	// Release asks a generation to hand over, and to go on accepting. Released is
-	// the answer.
+	// Release asks a generation to give up what only one may hold, and to stay able
+	// to go on: it need not accept any more. Released is the answer.
 	Release struct{ Gen, To uint64 }
 
 	// AwaitTaken asks for Taken once a generation has acknowledged all that was
-	// delivered to it: at once, if there is nothing, or if it does not know how.
+	// delivered to it: at once, if there is nothing, or if it does not say that it
+	// knows how.
 	AwaitTaken struct{ Gen uint64 }
 
-	// Resume asks a generation to take back what it had released. Resumed is the
-	// answer.
+	// Resume asks a generation that has released, or still does, to go on as before.
+	// What it had stored comes back to it, at once where nobody was given it, and by
+	// a later Reclaim where the successor had it. Resumed is the answer.
 	Resume struct{ Gen uint64 }
 
 	// Own tells a generation that no other holds anything any more (OWNED=1 of
@@ -184,6 +189,7 @@ type LogEvent string
 const (
 	LogFailed    LogEvent = "failed"    // a generation failed, in whatever state
 	LogServes    LogEvent = "serves"    // a generation is the service now
+	LogLate      LogEvent = "late"      // a predecessor did not release in time
 	LogResumes   LogEvent = "resumes"   // a generation is the service again
 	LogReload    LogEvent = "reload"    // the verdict on a reload
 	LogRefused   LogEvent = "refused"   // a reload by signal was not begun

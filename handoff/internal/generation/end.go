@@ -12,15 +12,9 @@ func (m *Machine) failed(g *generation, reason string, status ExitStatus) {
 			m.died(status)
 		}
 	case StateHandingOver:
-		m.blame(g, reason)
-		m.s.Undoing = g.Number
-		m.cancelTimers(m.incumbent().Number) // it goes on when g is over
+		m.blame(g, reason) // its predecessor resumes, see proceed
 	case StateServing, StateResuming:
 		m.died(status)
-	case StateReleasing:
-		if m.s.Undoing != 0 {
-			m.died(status)
-		}
 	}
 }
 
@@ -30,8 +24,7 @@ func (m *Machine) died(status ExitStatus) {
 	m.s.LastDeath = status
 }
 
-// undo ends a candidate that failed, or is not wanted any more. If it was handing
-// over, the predecessor resumes when it is over.
+// undo ends a candidate that failed, or is not wanted any more.
 func (m *Machine) undo(g *generation, reason string) {
 	m.failed(g, reason, failure)
 	m.leave(g)
@@ -50,8 +43,8 @@ func (m *Machine) leave(g *generation) {
 // drain waits for the end of g.
 func (m *Machine) drain(g *generation) {
 	timeout := m.o.DrainTimeout
-	if g.Number == m.s.Undoing {
-		timeout = min(timeout, m.o.HandoverTimeout) // its predecessor waits
+	if g.State == StateHandingOver {
+		timeout = min(timeout, m.o.HandoverTimeout) // what it has not taken waits
 	}
 	m.enter(g, StateDraining)
 	m.startTimer(DrainTimer, g.Number, timeout)
@@ -81,9 +74,6 @@ func (m *Machine) over(g *generation, abandoned bool) {
 	m.s.Generations = slices.DeleteFunc(m.s.Generations, func(o *generation) bool { return o == g })
 	m.route() // what it had not taken must not come back to it
 	m.do(Reclaim{Gen: g.Number}, Forget{Gen: g.Number, Abandoned: abandoned})
-	if m.s.Undoing == g.Number {
-		m.resume()
-	}
 }
 
 func (m *Machine) exited(g *generation, e Event) {
@@ -150,7 +140,7 @@ func (m *Machine) stop(status ExitStatus, reason string) {
 	m.s.Phase = phaseStopping
 	m.s.Exit, m.s.GaveUp = status, reason
 	m.cancelTimers(0)
-	m.s.Due, m.s.Undoing = false, 0
+	m.s.Due = false
 	m.tellReady()
 	m.do(TellStopping{})
 	why := "the service stops"

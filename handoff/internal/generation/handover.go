@@ -20,14 +20,16 @@ func (m *Machine) taken(g *generation, _ Event) {
 	}
 }
 
-// resume makes the predecessor the service again. The successor is over by then:
-// what it had not taken waits.
-func (m *Machine) resume() {
-	m.s.Undoing = 0
-	p := m.incumbent()
+// resume makes the predecessor the service again, at once: nobody accepts until it
+// does. What the successor was given and has not taken follows when that is over.
+func (m *Machine) resume(p *generation) {
+	reclaimed := p.Released
 	p.Released = false
 	m.enter(p, StateResuming)
 	m.route()
+	if !reclaimed {
+		m.do(Reclaim{Gen: p.Number}) // it comes anew, with what it has stored since
+	}
 	m.do(Resume{Gen: p.Number})
 	m.startTimer(ResumeTimer, p.Number, m.o.HandoverTimeout)
 }

@@ -107,29 +107,27 @@ func alter(r *rapid.T, s *snapshot) {
 		}
 		return
 	}
-	switch rapid.IntRange(0, 9).Draw(r, "what") {
+	switch rapid.IntRange(0, 8).Draw(r, "what") {
 	case 0:
 		s.Phase = phase(rapid.IntRange(-1, 4).Draw(r, "phase"))
 	case 1:
-		s.Undoing = rapid.Uint64Max(3).Draw(r, "undoing")
-	case 2:
 		s.Request = &request{Gen: rapid.Uint64Max(3).Draw(r, "gen"), Held: rapid.Bool().Draw(r, "held"), DryRun: rapid.Bool().Draw(r, "dry run")}
-	case 3:
+	case 2:
 		s.Request = nil
-	case 4:
+	case 3:
 		s.Due = !s.Due
-	case 5:
+	case 4:
 		s.Served = !s.Served
-	case 6:
+	case 5:
 		s.Deaths = rapid.IntRange(-1, 20).Draw(r, "deaths")
-	case 7:
+	case 6:
 		s.Target = rapid.Uint64Max(3).Draw(r, "target")
-	case 8:
+	case 7:
 		if n := len(s.Timers); n > 0 {
 			t := &s.Timers[rapid.IntRange(0, n-1).Draw(r, "timer")]
 			t.Kind = TimerKind(rapid.IntRange(0, int(timerKinds)).Draw(r, "kind"))
 		}
-	case 9:
+	case 8:
 		s.Waiting = append(s.Waiting, request{DryRun: rapid.Bool().Draw(r, "waiting dry run")})
 	}
 }

@@ -37,7 +37,7 @@ func (w *world) apply(f Effect) {
 		w.deliver()
 	case Reclaim:
 		p := w.procOf(f.Gen)
-		if !p.ended() && !p.killFired && !p.released {
+		if !p.ended() && !p.killFired && !p.released && w.target != f.Gen {
 			w.failf("rule 5: %d may still read", f.Gen)
 		}
 		for _, s := range w.parcels {
@@ -58,7 +58,7 @@ func (w *world) apply(f Effect) {
 		p.await, p.taken = true, false
 	case Resume:
 		p := w.procOf(f.Gen)
-		if !p.accepting() || p.releaseTo == 0 || !w.procs[p.releaseTo].forgot {
+		if to := w.procs[p.releaseTo]; !p.accepting() || to == nil || to.accepting() {
 			w.failf("rule 4: %d has nothing to resume", f.Gen)
 		}
 		p.releaseTo, p.released, p.resume = 0, false, true
@@ -273,7 +273,7 @@ func (w *world) check(couldServe bool) {
 		if p.exited && !p.emptied && !p.killTold {
 			w.failf("rule 7: what %d has left runs on", p.number)
 		}
-		if to := w.procs[p.releaseTo]; to != nil && to.forgot && p.accepting() && !w.ending() {
+		if to := w.procs[p.releaseTo]; to != nil && !to.accepting() && p.accepting() && !w.ending() {
 			w.failf("rule 4: %d does not resume", p.number)
 		}
 	}

@@ -33,7 +33,7 @@ func TestScenarios(t *testing.T) {
 	successor := []beat{
 		{Reload{Caller: 1}, "RELOADING=1; spawn 8 of the program; timer 3: ready of 8 in 1m30s"},
 		{Spawned{8}, ""},
-		{resumable(8), "timer 3: cancelled; deliver to 8; timer 2: cancelled; let 7 release to 8; timer 4: release of 7 in 30s"},
+		{resumable(8), "timer 3: cancelled; deliver to 8; timer 2: cancelled; let 7 release to 8; timer 4: release of 7 in 5s"},
 	}
 	for _, test := range []struct {
 		name  string
@@ -63,11 +63,25 @@ func TestScenarios(t *testing.T) {
 			{Exited{Gen: 7}, "timer 6: cancelled; reclaim from 7; forget 7"},
 		})},
 		{"a successor dies while handing over", Options{}, join(start, successor, []beat{
-			{exit(8), "timer 4: cancelled; kill 8; timer 5: kill of 8 in 10s; deliver to 0"},
+			{exit(8), "kill 8; timer 5: kill of 8 in 10s; timer 4: cancelled; deliver to 7; reclaim from 7; let 7 resume; timer 6: resume of 7 in 30s"},
 			{Reload{Caller: 2, Program: "/bin/next"}, ""},
-			{Emptied{8}, "timer 5: cancelled; reclaim from 8; forget 8; deliver to 7; let 7 resume; timer 6: resume of 7 in 30s"},
+			{Emptied{8}, "timer 5: cancelled; reclaim from 8; forget 8"},
 			{Resumed{7}, "timer 6: cancelled; timer 7: settle of 7 in 10s; READY=1; answer caller 1: undone, generation 8: its main process ended: exit status 3; " +
 				`RELOADING=1; spawn 9 of "/bin/next"; timer 8: ready of 9 in 1m30s`},
+		})},
+		{"a successor takes too long", Options{}, join(start, successor, []beat{
+			{Released{7, 8}, "timer 4: cancelled; reclaim from 7; await that 8 has taken all; timer 5: take of 8 in 30s"},
+			{TimerFired{5}, "timer 6: drain of 8 in 30s; stop 8; deliver to 7; let 7 resume; timer 7: resume of 7 in 30s"},
+			{Resumed{7}, "timer 7: cancelled; timer 8: settle of 7 in 10s; READY=1; answer caller 1: undone, generation 8: it did not take in time what its predecessor left"},
+			{Taken{8}, ""},
+			{exit(8), "timer 6: cancelled; kill 8; timer 9: kill of 8 in 10s"},
+			{Emptied{8}, "timer 9: cancelled; reclaim from 8; forget 8"},
+		})},
+		{"a predecessor does not release in time", Options{}, join(start, successor, []beat{
+			{TimerFired{4}, "timer 5: drain of 7 in 1m0s; stop 7; timer 6: settle of 8 in 10s; READY=1; answer caller 1: done, generation 8"},
+			{Released{7, 8}, ""},
+			{Emptied{7}, ""},
+			{Exited{Gen: 7}, "timer 5: cancelled; reclaim from 7; forget 7; 8 owns"},
 		})},
 		{"a dry run", Options{}, join(start, []beat{
 			{Reload{Caller: 1, DryRun: true}, "RELOADING=1; spawn 8 of the program; timer 3: ready of 8 in 1m30s"},

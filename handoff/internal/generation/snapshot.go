@@ -30,7 +30,6 @@ type snapshot struct {
 	Served    bool       `json:"served,omitempty"`  // a generation was the service once
 	Program   string     `json:"program,omitempty"` // of the last one that was
 	Target    uint64     `json:"target,omitempty"`  // of Deliver
-	Undoing   uint64     `json:"undoing,omitempty"` // a successor that failed while handing over, until it is over
 	Due       bool       `json:"due,omitempty"`     // the pause before a respawn has passed
 	Deaths    int        `json:"deaths,omitempty"`
 	LastDeath ExitStatus `json:"last_death"`

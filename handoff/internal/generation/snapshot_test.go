@@ -76,7 +76,6 @@ func TestRestoreRefuses(t *testing.T) {
 		{"wrong timer", change(t, "serving", `"kind":9`, `"kind":1`), ErrSnapshot, "with timers [ready]"},
 		{"ended twice", change(t, "predecessor left something", `"exited":true`, `"exited":true,"emptied":true`), ErrSnapshot, "has ended"},
 		{"no process", change(t, "serving", `"spawned":true,`, ``), ErrSnapshot, "process was made: false"},
-		{"undone and not there", change(t, "serving", `"last_death"`, `"undoing":1,"last_death"`), ErrSnapshot, "not draining"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m, err := Restore(Options{}, []byte(test.snapshot))

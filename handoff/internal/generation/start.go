@@ -86,10 +86,9 @@ func (m *Machine) alone() bool {
 // proceed goes on with the candidate where the incumbent has changed.
 func (m *Machine) proceed() {
 	c, p := m.candidate(), m.incumbent()
-	if p == nil {
-		m.s.Undoing = 0 // nobody is left to resume
-	}
 	switch {
+	case p != nil && p.State == StateReleasing && (c == nil || c.State != StateHandingOver):
+		m.resume(p)
 	case c == nil || !m.alone():
 	case c.State == StateReady:
 		m.commit(c)
@@ -116,7 +115,7 @@ func (m *Machine) commit(g *generation) {
 	m.route()
 	m.enter(p, StateReleasing)
 	m.do(Release{Gen: p.Number, To: g.Number})
-	m.startTimer(ReleaseTimer, p.Number, m.o.HandoverTimeout)
+	m.startTimer(ReleaseTimer, p.Number, m.o.ReleaseTimeout)
 }
 
 // serve makes g the one that serves, and its predecessor drain.

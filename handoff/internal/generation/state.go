@@ -11,8 +11,8 @@ const (
 	StateReady                        // able to serve, and accepting, before the commit
 	StateHandingOver                  // committed, and taking what its predecessor releases
 	StateServing                      // it is the service
-	StateReleasing                    // a predecessor that hands over, accepting all the while
-	StateResuming                     // the same, taking it back because the successor failed
+	StateReleasing                    // a predecessor that hands over
+	StateResuming                     // the same, going on as before because the successor failed
 	StateDraining                     // told to stop, or stopping: it finishes what it has
 	StateKilling                      // killed, or ended but for what it left running
 	states
@@ -22,7 +22,8 @@ func (s State) String() string {
 	return name(int(s), "", "spawning", "starting", "ready", "handing over", "serving", "releasing", "resuming", "draining", "killing")
 }
 
-// accepting reports whether a generation in this state takes new work.
+// accepting reports whether a generation in this state takes new work, or is about
+// to.
 func (s State) accepting() bool { return s >= StateReady && s <= StateResuming }
 
 // A generation is one run of the program that is not over yet.

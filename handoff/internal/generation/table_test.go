@@ -69,6 +69,7 @@ func setups() []setup {
 		{"successor failed while handing over", Options{}, on(handing, exit(2))},
 		{"successor ends while handing over", Options{}, on(handing, Stopping{Gen: 2})},
 		{"resuming", Options{}, on(handing, exit(2), Emptied{2})},
+		{"resumed while the successor ends", Options{}, on(handing, Stopping{Gen: 2}, Resumed{1})},
 		{"resuming, silent", Options{}, on(handing, exit(2), Emptied{2}, Silent{1})},
 		{"resuming with a reload waiting", Options{}, on(handing, exit(2), Emptied{2}, Reload{Caller: 2})},
 		{"silent", Options{}, on(serving, Silent{1})},

@@ -76,7 +76,7 @@ func (m *Machine) waited(g *generation, _ Event) {
 	case StateServing:
 		m.s.Deaths = 0
 	case StateReleasing:
-		m.failed(g, "it did not release in time", failure)
+		m.log(g.Number, LogLate, "%v has not released in time: it finishes what it has, and cannot resume", g)
 		m.serve(m.candidate())
 	case StateResuming:
 		// It accepts, so it stays until another is ready.

@@ -101,6 +101,7 @@ func (c *capturer) process(p *process) processState {
 		Receiver: c.add(p.receiver.File()), Deliverer: c.add(p.deliverer.Dup()), LastDelivery: p.deliverer.Last(),
 		Output: c.file(p.out.file), Tail: p.out.last(),
 		Watchdog: p.watchdog, Text: p.text, Says: p.says, Committed: p.committed, Ready: p.ready,
+		Resumable: p.resumable, ReleaseTo: p.releaseTo, Awaiting: p.awaiting,
 		Reaped: p.reaped, Exited: p.exited, Emptied: p.emptied,
 	}
 	if p.cgroup != nil {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -38,10 +40,17 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Deliver:
 		s.deliver(e.To)
 	case generation.Reclaim:
-		s.store.reclaim(e.Gen)
+		over := !slices.ContainsFunc(s.machine.Generations(), func(g generation.Info) bool { return g.Number == e.Gen })
+		s.store.reclaim(e.Gen, over)
 		s.route()
 	case generation.Own:
-		s.own(e.Gen)
+		s.order(e.Gen, "that no other holds anything", func(ctx context.Context, d *parcel.Deliverer) error { return d.Owned(ctx) })
+	case generation.Release:
+		s.release(e.Gen, e.To)
+	case generation.AwaitTaken:
+		s.awaitTaken(e.Gen)
+	case generation.Resume:
+		s.resume(e.Gen)
 	case generation.StartTimer:
 		s.startTimer(e.Timer, e.After)
 	case generation.ExtendTimer:
@@ -75,10 +84,6 @@ func (s *Supervisor) do(e generation.Effect) {
 			return
 		}
 		s.exit = &e
-	default:
-		// Release, AwaitTaken and Resume are for generations that were said to be
-		// Resumable, and no generation has a way to say so.
-		s.log.Error("an effect that nobody asked for", "effect", e.String())
 	}
 }
 

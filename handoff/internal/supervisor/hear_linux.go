@@ -5,9 +5,11 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -65,12 +67,17 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 	}
 	if m.Has("STOPPING", "1") {
 		p.stopTimer()
-		s.feed(generation.Stopping{Gen: p.number, Why: p.why()})
+		why := []string{p.why()}
+		if text, ok := m.Get("STATUS"); ok {
+			why = append(why, clip(text))
+		}
+		s.feed(generation.Stopping{Gen: p.number, Why: strings.Trim(strings.Join(why, ", "), ", ")})
 	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {
 		p.ready = true
 		p.watchdog = s.o.Watchdog
 		s.guard(p)
-		s.feed(generation.Ready{Gen: p.number})
+		p.resumable = m.Has(parcel.Resumable, "1")
+		s.feed(generation.Ready{Gen: p.number, Resumable: p.resumable})
 	}
 }
 

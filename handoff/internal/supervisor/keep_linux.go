@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -41,26 +42,73 @@ func (s *Supervisor) route() {
 	}
 }
 
-func (s *Supervisor) own(gen uint64) {
+// order has p told something, by HANDOFF_SOCKET, behind all that was delivered.
+func (s *Supervisor) order(gen uint64, what string, send func(context.Context, *parcel.Deliverer) error) {
 	p := s.processes[gen]
 	if p == nil || p.deliverer == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
 	defer cancel()
-	s.logOf(p.deliverer.Owned(ctx), gen, "the generation could not be told that no other holds anything")
+	s.logOf(send(ctx, p.deliverer), gen, "the generation could not be told "+what)
 }
 
-// acknowledge listens to what p has taken, until it ends, or ctx does.
+// release has gen give up, for its successor, what only one generation may hold. It
+// is told the successor's number, which comes back in its answers.
+func (s *Supervisor) release(gen, to uint64) {
+	if p := s.processes[gen]; p != nil {
+		p.releaseTo = to
+	}
+	s.order(gen, "to release", func(ctx context.Context, d *parcel.Deliverer) error { return d.Release(ctx, to) })
+}
+
+// resume has gen go on as before the last release.
+func (s *Supervisor) resume(gen uint64) {
+	if p := s.processes[gen]; p != nil {
+		s.order(gen, "to resume", func(ctx context.Context, d *parcel.Deliverer) error { return d.Resume(ctx, p.releaseTo) })
+	}
+}
+
+// acknowledge listens to what p says of what it was given and told, until it ends, or
+// ctx does.
 func (s *Supervisor) acknowledge(ctx context.Context, p *process) {
 	for {
-		id, err := p.deliverer.Next(ctx)
+		r, err := p.deliverer.Next(ctx)
 		if err != nil {
 			return // it has gone, or is no peer of HANDOFF_SOCKET: what it was given waits
 		}
-		if !s.post(func() { s.discard(s.store.acknowledged(p.number, id)) }) {
+		if !s.post(func() { s.replied(p, r) }) {
 			return
 		}
+	}
+}
+
+func (s *Supervisor) replied(p *process, r parcel.Reply) {
+	if r.Taken != 0 {
+		s.discard(s.store.acknowledged(p.number, r.Taken))
+	}
+	if r.Released != 0 {
+		s.feed(generation.Released{Gen: p.number, To: r.Released})
+	}
+	if r.Resumed != 0 && r.Resumed == p.releaseTo {
+		s.feed(generation.Resumed{Gen: p.number})
+	}
+}
+
+// awaitTaken tells the machine once gen has taken all that it was delivered.
+func (s *Supervisor) awaitTaken(gen uint64) {
+	if p := s.processes[gen]; p != nil {
+		p.awaiting = true
+		s.checkTaken(p)
+	}
+}
+
+func (s *Supervisor) checkTaken(p *process) {
+	// One that does not say that it speaks HANDOFF_SOCKET may not read it: what it is
+	// delivered waits for its successor.
+	if p.awaiting && (!p.resumable || !s.store.owes(p.number)) {
+		p.awaiting = false
+		s.feed(generation.Taken{Gen: p.number})
 	}
 }
 
@@ -143,6 +191,9 @@ func (s *Supervisor) discard(entries []*entry) {
 		if e.above != "" {
 			s.above.drop(e.above)
 		}
+	}
+	if p := s.processes[s.store.target]; p != nil {
+		s.checkTaken(p)
 	}
 }
 

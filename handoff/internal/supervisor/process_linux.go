@@ -40,7 +40,10 @@ type process struct {
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
 	says      says
-	committed bool // it is, or was, the service
+	committed bool   // it is, or was, the service
+	resumable bool   // it has said that it can release and resume
+	releaseTo uint64 // the successor for which it was last asked to release
+	awaiting  bool   // the machine wants to know when it has taken all
 	ready     bool
 	reaped    *generation.ExitStatus // of main, until the machine is told
 	exited    bool

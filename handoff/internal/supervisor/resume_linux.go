@@ -182,6 +182,7 @@ func (s *Supervisor) restoreProcess(h *Heir, st *processState) (*process, error)
 	p := &process{
 		number: st.Number, program: st.Program, began: st.Began, pid: st.PID, pgid: st.PGID, watch: -1,
 		watchdog: st.Watchdog, text: st.Text, says: st.Says, committed: st.Committed, ready: st.Ready,
+		resumable: st.Resumable, releaseTo: st.ReleaseTo, awaiting: st.Awaiting,
 		reaped: st.Reaped, exited: st.Exited, emptied: st.Emptied,
 	}
 	if st.Cgroup != "" {

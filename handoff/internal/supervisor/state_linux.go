@@ -103,6 +103,9 @@ type (
 		Says         says                   `json:"says"`
 		Text         string                 `json:"text,omitempty"`
 		Committed    bool                   `json:"committed,omitempty"`
+		Resumable    bool                   `json:"resumable,omitempty"`
+		ReleaseTo    uint64                 `json:"release_to,omitempty"`
+		Awaiting     bool                   `json:"awaiting,omitempty"`
 		Ready        bool                   `json:"ready,omitempty"`
 		Reaped       *generation.ExitStatus `json:"reaped,omitempty"`
 		Exited       bool                   `json:"exited,omitempty"`

@@ -11,6 +11,19 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 )
 
+// What package handoff stores by names that begin so is for each generation that
+// starts, and of no use to one that runs; but for parcels.
+const (
+	handoffName = "handoff."
+	parcelName  = "handoff.parcel."
+)
+
+// forStart reports whether what is called name is of use to a generation only at its
+// start.
+func forStart(name string) bool {
+	return strings.HasPrefix(name, handoffName) && !strings.HasPrefix(name, parcelName)
+}
+
 // manifestName begins the names of what package handoff leaves for every generation
 // that starts: a parcel that is looked into and never emptied.
 const manifestName = "handoff.manifest"
@@ -109,8 +122,7 @@ func (st *store) inherit(gen uint64, all bool) []activation.NamedFile {
 	return files
 }
 
-// due returns what is to be delivered to the target. Manifests are for those that
-// start.
+// due returns what is to be delivered to the target.
 func (st *store) due() []*entry {
 	if st.target == 0 {
 		return nil
@@ -118,22 +130,37 @@ func (st *store) due() []*entry {
 	var list []*entry
 	for _, e := range st.entries {
 		_, held := e.holders[st.target]
-		if e.owner != st.target && !held && !strings.HasPrefix(e.name, manifestName) && (e.shared || len(e.holders) == 0) {
+		if e.owner != st.target && !held && !forStart(e.name) && (e.shared || len(e.holders) == 0) {
 			list = append(list, e)
 		}
 	}
 	return list
 }
 
-// reclaim takes back what a generation has, or has not taken.
-func (st *store) reclaim(gen uint64) {
-	delete(st.drops, gen)
+// reclaim takes back what a generation has, or has not taken. One that is not over
+// keeps what several may have.
+func (st *store) reclaim(gen uint64, over bool) {
+	if over {
+		delete(st.drops, gen)
+	}
 	for _, e := range st.entries {
+		if e.shared && !over {
+			continue
+		}
 		delete(e.holders, gen)
 		if e.owner == gen {
 			e.owner = 0
 		}
 	}
+}
+
+// owes reports whether a generation has not acknowledged all that it was, or is to
+// be, delivered of what others have left for good. What a generation stores that
+// drains may take as long as that.
+func (st *store) owes(gen uint64) bool {
+	left := func(e *entry) bool { return e.owner == 0 }
+	return slices.ContainsFunc(st.entries, func(e *entry) bool { return left(e) && e.holders[gen] != 0 }) ||
+		st.target == gen && slices.ContainsFunc(st.due(), left)
 }
 
 // acknowledged drops what a generation says it has taken.

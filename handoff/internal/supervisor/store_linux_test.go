@@ -108,10 +108,58 @@ func TestStoreAcrossAReload(t *testing.T) {
 	expect(t, "another generation", names(st.acknowledged(1, 7)))
 	expect(t, "acknowledged", names(st.acknowledged(2, 7)), "conns")
 
-	st.reclaim(1)
+	st.reclaim(1, true)
 	expect(t, "what the first left", names(st.due()), "parcel")
 	expect(t, "a third one shares", inherited(st, 3, false), "listener", manifestName+".0")
 	expect(t, "one that serves alone gets all", inherited(st, 4, true), "parcel", "listener", manifestName+".0")
+}
+
+// TestStoreOfAHandOver: a predecessor that releases gives away what has one reader, and
+// gets it back if its successor fails, but for what that has taken. What several may
+// have stays its own.
+func TestStoreOfAHandOver(t *testing.T) {
+	leaktest.Check(t)
+	st := newStore(8)
+	st.target = 1
+	st.add(newEntry("conns", pair(t), 0))
+	inherited(st, 1, true)
+	st.add(newEntry("handoff.listen.web", listener(t), 1))
+	inherited(st, 2, false)
+	st.add(newEntry("handoff.listen.more", listener(t), 1))
+	st.target = 2
+	st.add(newEntry("handoff.parcel.1", pair(t), 1))
+	deliver := func(what string, want ...string) {
+		t.Helper()
+		expect(t, what, names(st.due()), want...)
+		for i, e := range st.due() {
+			e.holders[st.target] = uint64(i + 1)
+		}
+	}
+	deliver("while it releases", "handoff.parcel.1")
+	st.reclaim(1, false)
+	deliver("once it has released", "conns")
+	if !st.owes(2) {
+		t.Error("the successor has taken all")
+	}
+	expect(t, "the successor takes one", names(st.acknowledged(2, st.entries[0].holders[2])), "conns", "handoff.parcel.1")
+	if st.owes(2) {
+		t.Error("the successor has not taken all")
+	}
+	st.add(newEntry("handoff.parcel.0", pair(t), 3))
+	deliver("of one that drains", "handoff.parcel.0")
+	if st.owes(2) {
+		t.Error("what another stores that drains is waited for")
+	}
+	st.add(newEntry("handoff.parcel.2", pair(t), 1))
+	deliver("a late one", "handoff.parcel.2")
+	st.target = 1
+	st.reclaim(1, false)
+	deliver("while the successor may read")
+	st.add(newEntry("handoff.parcel.3", pair(t), 2))
+	deliver("what the successor leaves", "handoff.parcel.3")
+	st.reclaim(2, true)
+	deliver("when it is over", "handoff.parcel.0", "handoff.parcel.2")
+	expect(t, "a socket is still its own", names(st.remove(1, "handoff.listen.web", true)), "handoff.listen.web")
 }
 
 // TestStoreOfAnUndoneSuccessor: its predecessor has all that it had.
@@ -125,7 +173,7 @@ func TestStoreOfAnUndoneSuccessor(t *testing.T) {
 	st.remove(2, "state", false)
 	st.add(newEntry("conns", pair(t), 2))
 	expect(t, "its connections go to the first", names(st.due()), "conns")
-	st.reclaim(2)
+	st.reclaim(2, true)
 	expect(t, "the removal is forgotten", names(st.committed(2)))
 	expect(t, "the first may remove it", names(st.remove(1, "state", true)), "state")
 }

@@ -2,8 +2,10 @@
 
     peer.py read FD           print what is in a parcel, one JSON object a line
     peer.py write FD          write a parcel; entries come as JSON lines on stdin
-    peer.py generation        take deliveries from $HANDOFF_SOCKET until OWNED
-    peer.py manager FD NAME   deliver a pipe under NAME, then OWNED; await TAKEN
+    peer.py generation        take deliveries and orders from $HANDOFF_SOCKET
+                              until OWNED
+    peer.py manager FD NAME   deliver a pipe under NAME, then OWNED; await TAKEN;
+                              then RELEASE and RESUME
 """
 
 import array
@@ -139,6 +141,12 @@ def generation():
         f = fields(m)
         if "OWNED" in f:
             return {"end": "owned"}
+        for order, done in ("RELEASE", b"RELEASED"), ("RESUME", b"RESUMED"):
+            if order in f:
+                print(json.dumps({"end": order.lower()}), flush=True)
+                send(s, b"HANDOFF=1\n" + done + b"=" + f[order].encode(), [])
+        if "ID" not in f:
+            continue
         for fd in fds:
             os.write(fd, f["FDNAME"].encode())
             os.close(fd)
@@ -152,6 +160,9 @@ def manager(s, name):
     send(s, b"HANDOFF=1\nUNKNOWN=message", [r])
     send(s, b"HANDOFF=1\nOWNED=1", [])
     assert fields(receive(s)[0])["TAKEN"] == "5"
+    for order, done in (b"RELEASE", "RELEASED"), (b"RESUME", "RESUMED"):
+        send(s, b"HANDOFF=1\n" + order + b"=9", [])
+        assert fields(receive(s)[0])[done] == "9"
     return {"end": os.read(r, 100).decode()}
 
 

@@ -1,0 +1,95 @@
+package handoff
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A gate is a listener that can stop accepting without being closed: what waits in
+// its queue, and what comes, is for whoever accepts next. And a server that accepts
+// does not see that it is out of the rotation at times.
+type gate struct {
+	net.Listener
+	s      *Service
+	name   string // empty where the listener is not from Listen
+	secure bool   // TLS is spoken on its connections
+	once   sync.Once
+	closed chan struct{}
+}
+
+var _ net.Listener = (*gate)(nil)
+
+func newGate(s *Service, ln net.Listener, secure bool) *gate {
+	return &gate{Listener: ln, s: s, name: s.names[ln], secure: secure, closed: make(chan struct{})}
+}
+
+// again returns a gate that is open, to the same listener.
+func (g *gate) again() *gate {
+	return &gate{Listener: g.Listener, s: g.s, name: g.name, secure: g.secure, closed: make(chan struct{})}
+}
+
+// carries reports whether the connections can be carried.
+func (g *gate) carries() bool { return g.name != "" && !g.secure }
+
+// pausable reports whether the listener need not be closed.
+func (g *gate) pausable() bool {
+	_, ok := g.Listener.(deadliner)
+	return ok && g.name != ""
+}
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// open undoes what Close did to the listener. It comes after the Close of the gate
+// before.
+func (g *gate) open() {
+	if ln, ok := g.Listener.(deadliner); ok {
+		ln.SetDeadline(time.Time{})
+	}
+}
+
+// stop stops accepting, and closes the listener if final.
+func (g *gate) stop(final bool) {
+	g.Close()
+	if final {
+		g.Listener.Close()
+	}
+}
+
+// Accept waits for the next connection; after Close its error is net.ErrClosed.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err == nil {
+			return c, nil
+		}
+		select {
+		case <-g.closed:
+			return nil, fmt.Errorf("accept %v: %w", g.Addr(), net.ErrClosed)
+		default:
+		}
+		back := g.s.rotation.returning()
+		if back == nil || !errors.Is(err, syscall.EINVAL) {
+			return nil, err
+		}
+		select {
+		case <-back:
+		case <-g.closed:
+		}
+	}
+}
+
+// Close has Accept return, and closes the listener where there is no other way.
+func (g *gate) Close() error {
+	g.once.Do(func() {
+		close(g.closed)
+		ln, ok := g.Listener.(deadliner)
+		if !ok || ln.SetDeadline(past) != nil {
+			g.Listener.Close()
+		}
+	})
+	return nil
+}

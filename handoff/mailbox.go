@@ -1,0 +1,113 @@
+package handoff
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// A mailbox receives what the manager sends over HANDOFF_SOCKET: orders, which Run's
+// goroutine carries out, and deliveries, which wait for the inbox.
+type mailbox struct {
+	intake *parcel.Intake
+	orders chan *parcel.Delivery // with Release or Resume
+
+	mu    sync.Mutex
+	queue []*parcel.Delivery
+	words []*parcel.Delivery // without descriptors, that came before a Release
+	err   error              // why nothing more comes
+	news  chan struct{}      // closed when any of these has changed
+}
+
+func newMailbox(intake *parcel.Intake) *mailbox {
+	return &mailbox{intake: intake, orders: make(chan *parcel.Delivery), news: make(chan struct{})}
+}
+
+// run receives until ctx ends or the manager has gone.
+func (m *mailbox) run(ctx context.Context, s *Service) {
+	limit := backoff{s: s}
+	for {
+		d, err := m.intake.Next(ctx)
+		switch {
+		case limited(err):
+			limit.wait(ctx, err)
+			continue
+		case err != nil:
+			if err != io.EOF && ctx.Err() == nil {
+				s.report(err)
+			}
+			m.change(func() { m.err = io.EOF })
+			return
+		case d.Release != 0:
+			m.change(m.takeBack)
+		case d.Resume != 0:
+			m.change(m.giveBack)
+		default:
+			m.change(func() { m.queue = append(m.queue, d) })
+			continue
+		}
+		select {
+		case m.orders <- d:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (m *mailbox) change(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+	close(m.news)
+	m.news = make(chan struct{})
+}
+
+// takeBack drops what waits: it goes to the successor, or is delivered anew.
+func (m *mailbox) takeBack() {
+	for _, d := range m.queue {
+		if len(d.Files) == 0 {
+			m.words = append(m.words, d)
+		}
+		for _, f := range d.Files {
+			f.Close()
+		}
+	}
+	m.queue = nil
+}
+
+// giveBack comes when all has been delivered anew.
+func (m *mailbox) giveBack() {
+	m.queue = append(m.queue, m.words...)
+	m.words = nil
+}
+
+// next waits for the next delivery until ctx ends. io.EOF says that nothing more
+// comes.
+func (m *mailbox) next(ctx context.Context) (*parcel.Delivery, error) {
+	for {
+		m.mu.Lock()
+		news := m.news
+		if len(m.queue) > 0 {
+			d := m.queue[0]
+			m.queue = m.queue[1:]
+			m.mu.Unlock()
+			return d, nil
+		}
+		err := m.err
+		m.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// putBack has d be the next one again.
+func (m *mailbox) putBack(d *parcel.Delivery) {
+	m.change(func() { m.queue = append([]*parcel.Delivery{d}, m.queue...) })
+}
