@@ -94,6 +94,9 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 			if unit, ok := strings.CutSuffix(filepath.Base(dir), ".d"); ok && filepath.Ext(name) == ".conf" {
 				dir, name = filepath.Dir(filepath.Clean(dir)), unit
 			}
+			if base, ok := strings.CutSuffix(name, ".container"); ok { // of Podman, whose generator makes a service of it
+				name = base + ".service"
+			}
 			folders, files = append(folders, filepath.Clean(dir)), append(files, name)
 			continue
 		}

@@ -54,6 +54,13 @@ func (f Folders) Find(name string) (Files, error) {
 		files.Fragment = path
 		break
 	}
+	if files.Fragment == "" && kind(name) == "service" {
+		path, _, err := f.fragment(sibling(name, quadlet))
+		if err != nil {
+			return Files{}, fmt.Errorf("unit %s: %w", name, err)
+		}
+		files.Fragment = path
+	}
 	files.Name = names[len(names)-1]
 	files.Masked = files.Fragment != "" && f.masked(files.Fragment)
 	slices.Reverse(names)
@@ -176,7 +183,7 @@ func (f Folders) all(kind string) (names []string) {
 // Sockets implements [Source].
 func (f Folders) Sockets(service string) (names []string, err error) {
 	for _, name := range f.all("socket") {
-		if u, err := load(f, name); err == nil && u.value("Socket", "Service") == service && !slices.Contains(names, u.Name) {
+		if u, err := load(f, name); err == nil && u.value("Socket", "Service") != "" && target(u) == service && !slices.Contains(names, u.Name) {
 			names = append(names, u.Name)
 		}
 	}

@@ -76,6 +76,15 @@ func dropInFolders(names ...string) (folders []string) {
 	return folders
 }
 
+// expandName is expand for the name of a unit: in a template it may have the
+// template's own, empty instance.
+func (u *Unit) expandName(s string) string {
+	if _, instance, templated := strings.Cut(base(u.Name), "@"); templated && instance == "" {
+		s = strings.NewReplacer("@%i", "@", "@%I", "@").Replace(s)
+	}
+	return u.expand(s)
+}
+
 // expand replaces those specifiers that stand for the unit's own name, as far as
 // they are known before it is started. Others stay.
 func (u *Unit) expand(s string) string {

@@ -72,6 +72,9 @@ func loadPair(s Source, name string) (*Pair, error) {
 		p.Service, p.want = asked, asked.Name
 	} else {
 		p.Sockets, p.want = []*Unit{asked}, target(asked)
+		if strings.Contains(p.want, "%") { // known once it is started
+			return p, nil
+		}
 		if p.Service, err = load(s, p.want); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -88,8 +91,8 @@ func target(socket *Unit) string {
 		prefix, _, _ := strings.Cut(base(socket.Name), "@")
 		return prefix + "@.service"
 	}
-	if name := socket.value("Socket", "Service"); name != "" {
-		return name
+	if o, ok := socket.last("Socket", "Service"); ok {
+		return socket.expandName(o.Value)
 	}
 	return sibling(socket.Name, "service")
 }

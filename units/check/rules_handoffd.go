@@ -389,7 +389,7 @@ func (c *checker) handoffdOOM() {
 func (c *checker) nonBlocking() {
 	service := c.service()
 	at, yes := service.yes("Service", "NonBlocking")
-	if yes || len(c.listening()) == 0 || c.daemon == nil && len(c.others) == 0 {
+	if service == nil || yes || len(c.listening()) == 0 || c.daemon == nil && len(c.others) == 0 {
 		return
 	}
 	if at.Line == 0 {

@@ -85,7 +85,7 @@ var pairRules = []Rule{
 }
 
 func (c *checker) socketWithoutService() {
-	if c.Service != nil {
+	if c.Service != nil || strings.Contains(c.want, "%") {
 		return
 	}
 	for _, s := range c.listening() {
@@ -172,7 +172,7 @@ func (c *checker) socketConflicts() {
 
 func (c *checker) runtimeDirectory() {
 	service := c.service()
-	if service == nil || service.value("Service", "RuntimeDirectoryPreserve") == "yes" {
+	if preserve, _ := parseBool(service.value("Service", "RuntimeDirectoryPreserve")); service == nil || preserve {
 		return
 	}
 	run := "/run"

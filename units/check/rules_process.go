@@ -298,7 +298,7 @@ func (c *checker) reloadSignalIgnored() {
 
 func (c *checker) pidFile() {
 	service := c.service()
-	if t, _ := serviceType(service); t != "forking" {
+	if t, _ := serviceType(service); t != "forking" && len(service.list("Service", "ExecStartPost")) == 0 { // after which it is read
 		if o, ok := service.last("Service", "PIDFile"); ok {
 			c.report(service, o, fmt.Sprintf("with Type=%s systemd knows the main process, and only removes the file", t), "remove the line").
 				set("Service", "PIDFile", "")

@@ -122,10 +122,9 @@ func (c *checker) overlaps(f func(first, s *Unit, a, b address)) {
 	var before []bound
 	for _, s := range c.neighbours {
 		all, _ := addresses(s)
-		v6only := s.value("Socket", "BindIPv6Only") == "ipv6-only"
 		for _, b := range all {
 			for _, a := range before {
-				both := !v6only && a.value("Socket", "BindIPv6Only") != "ipv6-only"
+				both := !v6only(s) && !v6only(a.Unit)
 				if a.clashes(b, both) && slices.Contains(c.Sockets, s) {
 					f(a.Unit, s, a.address, b)
 				}
@@ -133,6 +132,12 @@ func (c *checker) overlaps(f func(first, s *Unit, a, b address)) {
 			before = append(before, bound{s, b})
 		}
 	}
+}
+
+// v6only reports whether a socket unit leaves IPv4 alone.
+func v6only(s *Unit) bool {
+	only, _ := parseBool(s.value("Socket", "BindIPv6Only"))
+	return only || s.value("Socket", "BindIPv6Only") == "ipv6-only"
 }
 
 // reusable reports whether a socket may share its address.

@@ -48,7 +48,7 @@ func (u *Unit) restarts() bool {
 
 func (c *checker) storeRestartNo() {
 	service := c.service()
-	preserved := service.value("Service", "FileDescriptorStorePreserve") == "yes"
+	preserved, _ := parseBool(service.value("Service", "FileDescriptorStorePreserve"))
 	if service.storeMax() == 0 || service.restarts() || preserved || len(c.accepting()) > 0 {
 		return
 	}
@@ -76,7 +76,11 @@ func (c *checker) storeStartLimit() {
 	if service.storeMax() == 0 || !service.restarts() || !service.limited() || len(c.accepting()) > 0 {
 		return
 	}
-	c.report(service, service.at("Unit", "StartLimitIntervalSec", "StartLimitBurst"),
+	at, ok := service.last("Unit", "StartLimitIntervalSec", "StartLimitBurst")
+	if !ok {
+		at = service.at("Service", "Restart")
+	}
+	c.report(service, at,
 		"a few restarts in a row reach the start limit: then systemd closes what the service stored, and its sockets", "StartLimitIntervalSec=0, with a RestartSec= that keeps a crash loop slow").
 		set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
 }
@@ -93,7 +97,7 @@ func (c *checker) startLimit() {
 
 func (c *checker) storePreserveIgnored() {
 	service := c.service()
-	if o, ok := service.last("Service", "FileDescriptorStorePreserve"); ok && o.Value != "no" && service.storeMax() == 0 {
+	if o, ok := service.last("Service", "FileDescriptorStorePreserve"); ok && service.storeMax() == 0 && !isNo(o.Value) {
 		c.report(service, o, "without FileDescriptorStoreMax= there is nothing to preserve", "FileDescriptorStoreMax=16, or as many as the program stores").
 			set("Service", "FileDescriptorStoreMax", "16")
 	}

@@ -53,8 +53,8 @@ type Source interface {
 	Services(socket string) ([]string, error)
 }
 
-// maxFile bounds what is read of one unit file.
-const maxFile = 4 << 20
+// maxFile bounds what is read of one unit file: the rules compare all with all.
+const maxFile = 256 << 10
 
 // load reads a unit. Lines that systemd does not understand are no error: there is
 // a rule for them.
@@ -103,6 +103,9 @@ func (u *Unit) heldBy(version int) (held []units.Option) {
 // the unit file itself the unit is not loaded at all.
 func (u *Unit) add(path, text string, fragment bool) {
 	parsed, err := units.Parse(path, text)
+	if fragment && kind(path) == quadlet {
+		parsed.Options = generate(path, parsed.Options)
+	}
 	u.options = append(u.options, parsed.Options...)
 	u.ignored = append(u.ignored, parsed.Ignored...)
 	if fault, ok := errors.AsType[*units.SyntaxError](err); ok {
@@ -168,7 +171,7 @@ func (u *Unit) names(section string, options ...string) map[string]units.Option 
 	names := make(map[string]units.Option)
 	for _, o := range u.list(section, options...) {
 		for _, name := range words(o.Value) {
-			name = u.expand(name)
+			name = u.expandName(name)
 			if _, ok := names[name]; !ok {
 				names[name] = o
 			}

@@ -19,6 +19,12 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
+// isNo reports whether s is a boolean, and false.
+func isNo(s string) bool {
+	v, ok := parseBool(s)
+	return ok && !v
+}
+
 // forever is "infinity".
 const forever = time.Duration(math.MaxInt64)
 
