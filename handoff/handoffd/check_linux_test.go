@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units/check"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// pairIn writes a pair with a drop-in, and returns the path of its service.
+func pairIn(t *testing.T, dropIn string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"app.socket":           "[Socket]\nListenStream=8080\n",
+		"app.service":          "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart=/bin/app\n",
+		"app.socket.d/a.conf":  "[Socket]\n" + dropIn + "\n",
+		"app.service.d/a.conf": "[Service]\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "app.service")
+}
+
+func TestCheckVerb(t *testing.T) {
+	lost, unwise := pairIn(t, "FlushPending=yes"), pairIn(t, "Backlog=5")
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{[]string{lost}, exitUndone, []string{"/app.socket.d/a.conf:2: loss: ", "[flush-pending]", "mend: FlushPending=no", "systemd.socket(5)", "app.socket, app.service: 1 loss, 0 ineffective, 0 unwise, for systemd "}},
+		{[]string{filepath.Join(filepath.Dir(lost), "app.socket.d/a.conf")}, exitUndone, []string{"[flush-pending]"}},
+		{[]string{unwise}, exitDone, []string{"unwise: ", "[backlog-small]"}},
+		{[]string{"--systemd", "246", pairIn(t, "PollLimitBurst=5")}, exitDone, []string{"ineffective: systemd 246 ignores PollLimitBurst=", "for systemd 246"}},
+		{[]string{pairIn(t, "")}, exitDone, []string{"nothing found"}},
+		{[]string{"--fix", lost}, exitUndone, []string{"# /etc/systemd/system/app.socket.d/zz-handoffd-check.conf\n[Socket]\n# flush-pending: FlushPending=no\nFlushPending=no\n"}},
+		{[]string{"--fix", "--user", pairIn(t, "MaxConnections=5")}, exitDone, []string{"# By hand, ", "max-connections-ignored"}},
+		{[]string{"--rules"}, exitDone, []string{"flush-pending (loss)", "https://github.com/systemd/systemd/issues/19198"}},
+		{nil, exitUsage, []string{"no unit"}},
+		{[]string{lost + "x"}, exitUsage, []string{"app.servicex"}},
+		{[]string{filepath.Join(filepath.Dir(lost), "absent.service")}, exitUsage, []string{"absent.service"}},
+		{[]string{"--systemd", "-1", lost}, exitUsage, []string{"--systemd -1"}},
+	} {
+		out, code := verb(t, append([]string{"check"}, c.args...)...)
+		if code != c.code {
+			t.Errorf("check %q exits with %d, want %d", c.args, code, c.code)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("check %q lacks %q:\n%s", c.args, want, out)
+			}
+		}
+	}
+}
+
+func TestCheckJSON(t *testing.T) {
+	out, code := verb(t, "check", "--json", "--systemd", "252", pairIn(t, "FlushPending=yes"))
+	var r struct {
+		Systemd  int
+		Units    []string
+		Findings []struct {
+			Rule, Severity, Unit, File, Reason, Mend, Man string
+			Line                                          int
+			Fix                                           []check.Assign
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if code != exitUndone || r.Systemd != 252 || !slices.Equal(r.Units, []string{"app.socket", "app.service"}) || len(r.Findings) != 1 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	if f := r.Findings[0]; f.Rule != "flush-pending" || f.Severity != "loss" || f.Unit != "app.socket" || f.Line != 2 || f.Mend == "" ||
+		!slices.Equal(f.Fix, []check.Assign{{Unit: "app.socket", Section: "Socket", Name: "FlushPending", Value: "no"}}) {
+		t.Errorf("got %+v", f)
+	}
+	if out, _ := verb(t, "check", "--json", pairIn(t, "")); !strings.Contains(out, `"findings": []`) {
+		t.Errorf("no findings are %s", out)
+	}
+}
+
+// TestCheckLiveUnit asks a running manager for its units: those that it has loaded,
+// with what systemctl set-property has added.
+func TestCheckLiveUnit(t *testing.T) {
+	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+		run := func(args ...string) report {
+			t.Helper()
+			out, _ := handoffd(t, m, append([]string{"check", "--json"}, args...)...)
+			var r struct {
+				report
+				Findings []struct{ Rule, File string }
+			}
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for _, f := range r.Findings {
+				r.report.Findings = append(r.report.Findings, check.Finding{Rule: f.Rule, File: f.File})
+			}
+			return r.report
+		}
+		if r := run(service); len(r.Findings) > 0 || r.Systemd != m.Version() || !slices.Equal(r.Units, []string{"holdfast-app.socket", service}) {
+			t.Errorf("the pair as it is: %+v", r)
+		}
+		m.InstallUnit("holdfast-app.socket.d/flush.conf", "[Socket]\nFlushPending=yes\n")
+		m.InstallUnit("second.socket", "[Socket]\nListenStream=127.0.0.1:8082\nService="+service+"\nFreeBind=yes\n")
+		m.InstallUnit("each.socket", "[Socket]\nListenStream=127.0.0.1:8083\nAccept=yes\nService=x.service\n")
+		m.InstallUnit("each@.service", "[Service]\nExecStart=/bin/cat\nStandardInput=socket\n")
+		m.InstallUnit("masked.socket", "[Socket]\nListenStream=127.0.0.1:8084\n")
+		m.Output("ln", "-s", "/dev/null", "/etc/systemd/system/masked.service")
+		m.DaemonReload()
+		r := run("holdfast-app") // as systemctl has it
+		if !slices.Equal(r.Units, []string{"holdfast-app.socket", "second.socket", service}) {
+			t.Errorf("the units are %q", r.Units)
+		}
+		if !slices.ContainsFunc(r.Findings, func(f check.Finding) bool {
+			return f.Rule == "flush-pending" && f.File == "/etc/systemd/system/holdfast-app.socket.d/flush.conf"
+		}) {
+			t.Errorf("the drop-in is not found: %+v", r.Findings)
+		}
+		for unit, rule := range map[string]string{"each.socket": "accept-service", "masked.socket": "service-masked"} {
+			if r := run(unit); len(r.Findings) == 0 || r.Findings[0].Rule != rule {
+				t.Errorf("%s: %+v, want %s", unit, r.Findings, rule)
+			}
+		}
+		if out, err := handoffd(t, m, "check", "absent.service"); err == nil || !strings.Contains(out, "absent.service") {
+			t.Errorf("a unit that there is not: %v: %s", err, out)
+		}
+	})
+}
