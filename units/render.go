@@ -114,7 +114,7 @@ func (d Description) socketUnit(name string) *Unit {
 		b.add("The name by which the program asks for it (LISTEN_FDNAMES of sd_listen_fds(3)).", "FileDescriptorName", specifiers(name))
 	}
 	if len(d.names()) > 1 {
-		b.add("Several sockets belong to the service, so it is named.", "Service", d.serviceName())
+		b.add("Several sockets belong to the service, so it is named.", "Service", d.Name+".service")
 	}
 	if stream {
 		b.add("Connections that wait while the service restarts. net.core.somaxconn caps it.", "Backlog", "4096")

@@ -63,8 +63,11 @@ func (f Folders) Find(name string) (Files, error) {
 	}
 	files.Name = names[len(names)-1]
 	files.Masked = files.Fragment != "" && f.masked(files.Fragment)
+	if files.Masked {
+		return files, nil
+	}
 	slices.Reverse(names)
-	files.DropIns = f.dropIns(dropInFolders(names...))
+	files.DropIns = f.dropIns(dropInFolders(append(names, f.aliases(files.Name)...)...), []string{kind(name) + ".d"})
 	if files.Fragment == "" && (len(files.DropIns) == 0 || !strings.HasSuffix(filepath.Dir(files.DropIns[0]), name+".d")) {
 		return Files{}, fmt.Errorf("unit %s: %w in %s", name, fs.ErrNotExist, strings.Join(f.Dirs, ", "))
 	}
@@ -104,37 +107,50 @@ func (f Folders) fragment(name string) (path, alias string, err error) {
 	return "", "", nil
 }
 
-// masked reports whether a file stands for nothing.
-func (f Folders) masked(path string) bool {
-	if target, err := os.Readlink(path); err == nil && target == os.DevNull {
-		return true
-	}
-	info, err := os.Stat(f.resolve(path))
-	return err == nil && info.Mode().IsRegular() && info.Size() == 0
-}
-
-// dropIns lists the drop-ins in folders of these names: sorted by the files' names,
-// of which one in a stronger folder hides the others.
-func (f Folders) dropIns(folders []string) (paths []string) {
-	seen := make(map[string]string)
-	for _, folder := range folders {
-		for _, dir := range f.Dirs {
-			dir := filepath.Join(f.Root, dir, folder)
-			entries, err := os.ReadDir(dir)
-			if err != nil {
+// aliases are the names of links to a unit: their drop-ins are the unit's.
+func (f Folders) aliases(name string) (names []string) {
+	for _, dir := range f.Dirs {
+		entries, _ := os.ReadDir(filepath.Join(f.Root, dir))
+		for _, e := range entries {
+			if e.Type()&fs.ModeSymlink == 0 || kind(e.Name()) != kind(name) || e.Name() == name {
 				continue
 			}
-			for _, e := range entries {
-				if _, hidden := seen[e.Name()]; strings.HasSuffix(e.Name(), ".conf") && !hidden {
-					seen[e.Name()] = filepath.Join(dir, e.Name())
+			if target, err := os.Readlink(filepath.Join(f.Root, dir, e.Name())); err == nil && filepath.Base(target) == name {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return names
+}
+
+// masked reports whether a file stands for nothing.
+func (f Folders) masked(path string) bool {
+	path = f.resolve(path)
+	info, err := os.Stat(path)
+	return path == f.null() || err == nil && info.Mode().IsRegular() && info.Size() == 0
+}
+
+// dropIns lists the drop-ins in folders of these names: those of the unit, and those
+// of its kind. They are sorted by the files' names. Of one name that of the unit
+// comes first, then that in the stronger folder, then that for the more specific
+// name, and hides the others.
+func (f Folders) dropIns(unit, kind []string) (paths []string) {
+	seen := make(map[string]string)
+	for _, folders := range [][]string{unit, kind} {
+		for _, dir := range f.Dirs {
+			for _, folder := range folders {
+				dir := filepath.Join(f.Root, dir, folder)
+				entries, _ := os.ReadDir(dir)
+				for _, e := range entries {
+					if _, hidden := seen[e.Name()]; strings.HasSuffix(e.Name(), ".conf") && !hidden {
+						seen[e.Name()] = filepath.Join(dir, e.Name())
+					}
 				}
 			}
 		}
 	}
 	for _, path := range seen {
-		if !f.masked(path) {
-			paths = append(paths, path)
-		}
+		paths = append(paths, path)
 	}
 	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
 	return paths
@@ -142,13 +158,18 @@ func (f Folders) dropIns(folders []string) (paths []string) {
 
 // Read implements [Source].
 func (f Folders) Read(path string) (string, error) {
-	path = f.resolve(path)
+	if path = f.resolve(path); path == f.null() {
+		return "", nil
+	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return "", errors.New("it is not a regular file")
 	}
 	text, err := os.ReadFile(path)
 	return string(text), err
 }
+
+// null is the file of nothing, to which links mask units and drop-ins.
+func (f Folders) null() string { return filepath.Join(f.Root, os.DevNull) }
 
 // resolve follows links as they are meant below Root.
 func (f Folders) resolve(path string) string {

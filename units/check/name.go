@@ -41,9 +41,9 @@ func validName(name string) bool {
 	})
 }
 
-// dropInFolders are the folders that may hold drop-ins of a unit, the most specific
-// first: its own, those of its dashed prefixes ("foo-.service.d" of
-// "foo-bar.service"), the same of its template, and that of its kind.
+// dropInFolders are the folders that may hold drop-ins of a unit of these names, the
+// most specific first: its own, those of its dashed prefixes ("foo-.service.d" of
+// "foo-bar.service"), and the same of its template.
 func dropInFolders(names ...string) (folders []string) {
 	add := func(name string) {
 		if !slices.Contains(folders, name+".d") {
@@ -61,9 +61,8 @@ func dropInFolders(names ...string) (folders []string) {
 			prefix = prefix[:cut+1]
 			if templated {
 				add(prefix + "@" + instance + "." + kind(name))
-			} else {
-				add(prefix + "." + kind(name))
 			}
+			add(prefix + "." + kind(name))
 		}
 	}
 	for _, name := range names {
@@ -72,7 +71,6 @@ func dropInFolders(names ...string) (folders []string) {
 			dashed(t)
 		}
 	}
-	add(kind(names[0]))
 	return folders
 }
 

@@ -163,7 +163,8 @@ var values = map[string]func(string) bool{
 	"Accept": boolean, "FlushPending": boolean, "FreeBind": boolean, "Transparent": boolean, "ReusePort": boolean,
 	"NonBlocking": boolean, "RemainAfterExit": boolean, "StopWhenUnneeded": boolean, "PrivateNetwork": boolean,
 	"KillSignal": some, "RestartKillSignal": some, "ReloadSignal": some, "StandardInput": some, "ProtectSystem": some,
-	"LimitNOFILE": some, "RuntimeDirectoryPreserve": some, "ReceiveBuffer": some, "Service": some, "BusName": some,
+	"LimitNOFILE": some, "RuntimeDirectoryPreserve": some, "ReceiveBuffer": some, "BusName": some,
+	"Service":              func(s string) bool { return strings.HasSuffix(s, ".service") },
 	"ProtectControlGroups": some, "FileDescriptorStorePreserve": some,
 }
 

@@ -1,0 +1,56 @@
+package check
+
+import (
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units"
+)
+
+// TestRenderedPairs: what units.Render makes passes, for each kind and systemd.
+func TestRenderedPairs(t *testing.T) {
+	for _, kind := range units.Kinds {
+		if kind == units.KindDropIn { // part of a unit that is there
+			continue
+		}
+		for _, version := range []int{247, 252, 257, 262} {
+			if kind == units.KindHandoffdSignal && version < 253 {
+				continue
+			}
+			d := units.Description{
+				Name: "app", Kind: kind, Command: []string{"/usr/local/bin/app"}, Systemd: version,
+				Sockets: []units.Socket{{Name: "http", Network: "tcp", Address: ":8080"}, {Name: "admin", Network: "unix", Address: "/run/app.sock"}},
+			}
+			if kind == units.KindAccept {
+				d.Sockets = d.Sockets[:1]
+			}
+			rendered, err := units.Render(d)
+			if err != nil {
+				t.Errorf("%s: %v", kind, err)
+				continue
+			}
+			all := make(files)
+			var sockets []string
+			for _, u := range rendered {
+				text, err := u.MarshalText()
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := path.Base(u.File)
+				all[name] = string(text)
+				if strings.HasSuffix(name, ".socket") {
+					sockets = append(sockets, name)
+				}
+			}
+			pairs, err := Load(Folders{Dirs: []string{write(t, all)}}, sockets...)
+			if err != nil || len(pairs) == 0 || pairs[0].Service == nil {
+				t.Errorf("%s: %d pairs: %v", kind, len(pairs), err)
+				continue
+			}
+			for _, f := range Check(pairs, Options{Systemd: version}) {
+				t.Errorf("%s for systemd %d: %v\n%s", kind, version, f, all[path.Base(f.File)])
+			}
+		}
+	}
+}
