@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -100,6 +101,35 @@ func TestReplaceUnderLoad(t *testing.T) {
 				t.Errorf("worker %d is left", pid)
 			}
 		}
+	})
+}
+
+// However often its workers are replaced, or die, the dispatcher has as many
+// descriptors as before.
+func TestNoDescriptorIsLeft(t *testing.T) {
+	const workers, rounds = 2, 5
+	eachWay(t, workers, func(t *testing.T, ctx context.Context, s *server) {
+		descriptors := func() int {
+			t.Helper()
+			list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}
+		s.replace()
+		before := descriptors()
+		for range rounds {
+			if _, err := s.get(ctx, "/"); err != nil {
+				t.Fatal(err)
+			}
+			s.replace()
+		}
+		if _, err := s.get(ctx, "/crash"); err == nil {
+			t.Error("there is an answer to the request that ends the worker")
+		}
+		// A socket and a pidfd for each worker of which there were fewer before.
+		exampletest.WaitFor(t, ctx, "the end of old workers", func() bool { return descriptors() <= before+2*(workers-1) })
 	})
 }
 
