@@ -128,6 +128,39 @@ func TestUnitUsage(t *testing.T) {
 	}
 }
 
+// TestUnitIsSound: handoffd check finds nothing in what handoffd unit writes.
+func TestUnitIsSound(t *testing.T) {
+	for _, k := range units.Kinds {
+		if k == units.KindDropIn || k == units.KindContainer {
+			continue // the service is not in the folder
+		}
+		for _, user := range []string{"--user=false", "--user"} {
+			for _, version := range []string{"247", "252", "257", "262"} {
+				if k == units.KindHandoffdSignal && version < "253" {
+					continue
+				}
+				dir := t.TempDir()
+				listens := []string{"--listen", "http=:8080"}
+				if k != units.KindAccept {
+					listens = append(listens, "--listen", "admin=/run/admin.sock", "--listen", "log=udp:127.0.0.1:5140")
+				}
+				args := append([]string{"unit", "app", "--kind", string(k), user, "--systemd", version, "--write", dir}, listens...)
+				if out, code := verb(t, append(args, "--", "/usr/bin/app")...); code != exitDone {
+					t.Fatalf("%v exits with %d: %s", args, code, out)
+				}
+				service := "app.service"
+				if k == units.KindAccept {
+					service = "app@.service"
+				}
+				out, code := verb(t, "check", user, "--systemd", version, filepath.Join(dir, service))
+				if code != exitDone || !strings.Contains(out, "nothing found") {
+					t.Errorf("%v: check exits with %d:\n%s", args, code, out)
+				}
+			}
+		}
+	}
+}
+
 // TestUnitKinds: the help tells of each kind, and each is printed for every systemd.
 func TestUnitKinds(t *testing.T) {
 	help, _ := verb(t, "unit", "--help")
