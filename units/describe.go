@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,13 +144,9 @@ func (d Description) withDefaults() (Description, error) {
 
 // check says what is wrong with a description.
 func (d Description) check() error {
-	known := false
-	for _, k := range Kinds {
-		known = known || d.Kind == k
-	}
 	alive, isAlive := strings.CutPrefix(d.Ready, "alive:")
 	switch {
-	case !known:
+	case !slices.Contains(Kinds, d.Kind):
 		return fmt.Errorf("the kind %q: want one of %v", d.Kind, Kinds)
 	case !validUnitName(d.Name):
 		return fmt.Errorf("the name %q: want letters, digits and :-_. without .service, at most %d (systemd.unit(5))", d.Name, maxName)
@@ -213,10 +210,8 @@ func (d Description) checkSockets() error {
 // names lists the names of the sockets, each once.
 func (d Description) names() []string {
 	var names []string
-	seen := make(map[string]bool)
 	for _, s := range d.Sockets {
-		if !seen[s.Name] {
-			seen[s.Name] = true
+		if !slices.Contains(names, s.Name) {
 			names = append(names, s.Name)
 		}
 	}

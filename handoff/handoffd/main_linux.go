@@ -122,6 +122,8 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 	for _, c := range root.Commands {
 		c.OnUsageError = misused
+		// In "unit app --help" the argument is taken for a command below unit.
+		c.CommandNotFound = func(ctx context.Context, c *cli.Command, _ string) { cli.ShowCommandHelp(ctx, root, c.Name) }
 		for _, f := range c.Flags {
 			hideZero(f)
 		}

@@ -291,6 +291,7 @@ func TestUsage(t *testing.T) {
 		{"nonsense", exitUsage, `no command "nonsense"`},
 		{"--nonsense", exitUsage, "nonsense"},
 		{"run", exitUsage, "no program"},
+		{"unit app --help", exitDone, "--drain-timeout"},
 		{"run --help", exitDone, "--drain-timeout"},
 		{"run --help", exitDone, "137"},
 		{"reload --help", exitDone, "69 no handoffd"},
