@@ -13,10 +13,6 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 )
 
-// handshakeTime is how long a listener that leaves the rotation goes on accepting
-// at least: more than a round trip to any client, so that no handshake is cut.
-const handshakeTime = time.Second
-
 // Quiesce takes the service out of a load balancer's rotation, while Run goes on.
 // Ready turns negative; after Options.LameDuck the TCP listeners drop new SYNs, what
 // is in a handshake or in a queue is still served, and after a second or more the
@@ -121,7 +117,7 @@ func (p *place) shut(ctx context.Context, lameDuck time.Duration) error {
 		}
 		held = append(held, f)
 	}
-	if err := rotation.Settled(ctx, handshakeTime, held...); err != nil {
+	if err := rotation.Settled(ctx, held...); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -165,7 +165,7 @@ func TestQuiesceIsUndone(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := running(t, s)
-		ctx, cancel := context.WithTimeout(t.Context(), handshakeTime/10)
+		ctx, cancel := context.WithTimeout(t.Context(), rotation.Least/10)
 		if err := s.Quiesce(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("it ends with %v", err)
 		}

@@ -2,7 +2,8 @@
 // when it is restarted: systemd holds its socket and, between two generations,
 // the connections of its clients (units/holdfast-http.socket and .service).
 //
-// It answers GET with its version and PID, and POST with the body it was sent.
+// It answers GET with its version and PID, POST with the body it was sent, and
+// GET /ready as a load balancer asks for it.
 package main
 
 import (
@@ -64,16 +65,17 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := svc.Serve(ln, &http.Server{Handler: handler(), ReadHeaderTimeout: 5 * time.Second}); err != nil {
+	if err := svc.Serve(ln, &http.Server{Handler: handler(svc.ReadyHandler()), ReadHeaderTimeout: 5 * time.Second}); err != nil {
 		return err
 	}
 	time.Sleep(o.startDelay) // meanwhile clients wait, and SIGTERM ends the program as ever
 	return svc.Run(ctx)
 }
 
-func handler() http.Handler {
+func handler(ready http.Handler) http.Handler {
 	var served atomic.Int64
 	mux := http.NewServeMux()
+	mux.Handle("GET /ready", ready)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "version %s pid %d request %d\n", version, os.Getpid(), served.Add(1))
 	})

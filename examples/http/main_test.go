@@ -12,7 +12,7 @@ import (
 )
 
 func TestHandler(t *testing.T) {
-	h := handler()
+	h := handler(http.NotFoundHandler())
 	cases := []struct {
 		method, body string
 		status       int

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -17,10 +19,12 @@ func drainCommand() *cli.Command {
 		Usage: "leave a load balancer's rotation",
 		Description: "Every client that waits is served and every later one refused; none is reset. Then the\n" +
 			"program ends, and the service waits for undrain: it stays active, and holds its\n" +
-			"sockets. Clients of Unix sockets wait in the queue meanwhile. A stop, a restart and a\n" +
-			"crash of handoffd bring the sockets back, too." + exitCodes,
+			"sockets, also those of units that --stop-socket has stopped. Clients of Unix sockets\n" +
+			"wait in the queue meanwhile. A stop, a restart and a crash of handoffd bring the\n" +
+			"sockets back, too, where their units run." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
+			&cli.BoolFlag{Name: "stop-socket", Usage: "stop the socket units of the service, too: the port is closed for good"},
 			&cli.DurationFlag{Name: "lame-duck", Usage: "for how long before that balancers are told, and clients still served"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -28,13 +32,15 @@ func drainCommand() *cli.Command {
 			if lameDuck < 0 || lameDuck > control.MaxLameDuck {
 				return usagef("drain: --lame-duck %v: want a duration of at most %v", lameDuck, control.MaxLameDuck)
 			}
-			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return drain(ctx, client, lameDuck) })
+			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) {
+				return drain(ctx, client, lameDuck, c.Bool("stop-socket"))
+			})
 		},
 	}
 }
 
 // drain asks for it, and does what a service without privileges may not.
-func drain(ctx context.Context, client *control.Client, lameDuck time.Duration) (control.Verdict, error) {
+func drain(ctx context.Context, client *control.Client, lameDuck time.Duration, stopSocket bool) (control.Verdict, error) {
 	status, err := client.Status(ctx)
 	if err != nil {
 		return control.Verdict{}, err
@@ -51,7 +57,48 @@ func drain(ctx context.Context, client *control.Client, lameDuck time.Duration) 
 			}
 		}()
 	}
-	return client.Drain(ctx, lameDuck)
+	v, err := client.Drain(ctx, lameDuck)
+	if err == nil && stopSocket {
+		err = stopSocketsOf(ctx, status.PID)
+	}
+	return v, err
+}
+
+// stopSocketsOf stops the units by which a process's service is activated. The
+// service runs on, or they would be started again: systemd.socket(5).
+func stopSocketsOf(ctx context.Context, pid int) error {
+	m, err := dialManager(ctx, os.Getuid() != 0)
+	if err != nil {
+		return fmt.Errorf("stop the sockets: %w", err)
+	}
+	defer m.Close()
+	name, err := m.conn.GetUnitNameByPID(ctx, uint32(pid))
+	if err != nil {
+		return fmt.Errorf("stop the sockets: unit of process %d: %w", pid, err)
+	}
+	by, err := m.conn.GetUnitPropertyContext(ctx, name, "TriggeredBy")
+	if err != nil {
+		return fmt.Errorf("stop the sockets of %s: %w", name, err)
+	}
+	units, _ := by.Value.Value().([]string)
+	for _, unit := range units {
+		if !strings.HasSuffix(unit, ".socket") {
+			continue
+		}
+		done := make(chan string, 1)
+		if _, err := m.conn.StopUnitContext(ctx, unit, "replace", done); err != nil {
+			return fmt.Errorf("stop %s: %w", unit, err)
+		}
+		select {
+		case result := <-done:
+			if result != "done" {
+				return fmt.Errorf("stop %s: the job is %s", unit, result)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("stop %s: %w", unit, context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 func undrainCommand() *cli.Command {

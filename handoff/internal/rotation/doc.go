@@ -8,8 +8,8 @@
 //
 //   - Hold attaches a classic BPF filter (socket(7), SO_ATTACH_FILTER) that drops
 //     new SYNs. Clients that come from now on send it again after a second.
-//   - Settled waits until no handshake is under way and nothing waits in the queue.
-//     Whoever accepts goes on with it meanwhile.
+//   - Settled waits until no handshake is under way and nothing waits in the queue,
+//     and a second longer. Whoever accepts goes on with it meanwhile.
 //   - Shut shuts the listener down: the kernel refuses everyone at once. The port
 //     stays bound, and service managers that hold the socket too do not notice.
 //   - Open undoes both.
@@ -25,3 +25,11 @@
 // Unix sockets are left alone: Linux does not let one listen again that was shut
 // down.
 package rotation
+
+import "time"
+
+// Least is for how long nobody must have come before a listener that leaves is shut:
+// longer than a round trip to any client, since a handshake need not be seen. The
+// kernel forgets those for which SYN cookies stand in, where the queue was full
+// (tcp(7)).
+const Least = time.Second

@@ -19,12 +19,21 @@ import (
 	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
-// How often, and with how many clients, a listener leaves in TestLeaving.
-const (
-	leavings = 5
-	clients  = 1000
-	abreast  = 250 // clients at a time
-)
+// A crowd is the clients of a listener that leaves.
+type crowd struct {
+	Leavings int
+	Clients  int
+	Abreast  int // clients at a time
+	Backlog  int // of the listener
+	// Full: nobody accepts before the queue is full, and the listener leaves then.
+	// Otherwise it leaves after a third of the clients.
+	Full bool
+}
+
+var crowds = map[string]crowd{
+	"a stream of clients": {Leavings: 5, Clients: 1000, Abreast: 250, Backlog: 4096},
+	"a full queue":        {Leavings: 1, Clients: 5000, Abreast: 5000, Backlog: 4096, Full: true},
+}
 
 // A tally is what became of clients.
 type tally struct{ Served, Refused, Reset, Other int64 }
@@ -33,28 +42,33 @@ type tally struct{ Served, Refused, Reset, Other int64 }
 // those that leave as this package does it none resets a client. Loopback without
 // the delay would show no difference.
 func TestLeaving(t *testing.T) {
-	out := link(t)
-	for how, got := range out {
-		t.Logf("%s: %+v", how, got)
-		if sum := got.Served + got.Refused + got.Reset + got.Other; sum != leavings*clients {
-			t.Errorf("%s: %d clients, want %d", how, sum, leavings*clients)
-		}
-		if got.Served == 0 || got.Refused == 0 || got.Other != 0 {
-			t.Errorf("%s: the listener did not leave in the midst of its clients: %+v", how, got)
-		}
-	}
-	if n := out["leave"].Reset; n != 0 {
-		t.Errorf("%d clients were reset after their handshake", n)
-	}
-	if out["close"].Reset == 0 {
-		t.Error("nor was one where the listener was closed: the test shows nothing")
+	for name, crowd := range crowds {
+		t.Run(name, func(t *testing.T) {
+			out := link(t, name)
+			for how, got := range out {
+				t.Logf("%s: %+v", how, got)
+				if sum := got.Served + got.Refused + got.Reset + got.Other; sum != int64(crowd.Leavings*crowd.Clients) {
+					t.Errorf("%s: %d clients, want %d", how, sum, crowd.Leavings*crowd.Clients)
+				}
+			}
+			leave := out["leave"]
+			if leave.Reset != 0 || leave.Other != 0 {
+				t.Errorf("%d clients were reset after their handshake, %d kept waiting", leave.Reset, leave.Other)
+			}
+			if crowd.Full && leave.Served < int64(crowd.Backlog) || !crowd.Full && (leave.Served == 0 || leave.Refused == 0) {
+				t.Errorf("the listener did not leave in the midst of its clients: %+v", leave)
+			}
+			if out["close"].Reset == 0 {
+				t.Error("nor was one where the listener was closed: the test shows nothing")
+			}
+		})
 	}
 }
 
 // link runs the helper in a network namespace of its own.
-func link(t *testing.T) map[string]tally {
+func link(t *testing.T, crowd string) map[string]tally {
 	t.Helper()
-	cmd := helpertest.Command(t, "link")
+	cmd := helpertest.Command(t, "link", crowd)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	data, err := cmd.Output()
 	if errors.Is(err, os.ErrPermission) || err == nil && string(data) == "skip" {
@@ -74,7 +88,8 @@ func link(t *testing.T) map[string]tally {
 }
 
 // linkHelper lets listeners leave in both ways.
-func linkHelper([]string) error {
+func linkHelper(args []string) error {
+	crowd := crowds[args[0]]
 	tun, err := slowLink()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -91,12 +106,12 @@ func linkHelper([]string) error {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			return errors.Join(Settled(ctx, 30*time.Millisecond, ln), Shut(ln))
+			return errors.Join(Settled(ctx, ln), Shut(ln))
 		},
 	} {
 		var sum tally
-		for range leavings {
-			if err := sum.run(leave); err != nil {
+		for range crowd.Leavings {
+			if err := sum.run(crowd, leave); err != nil {
 				return fmt.Errorf("%s: %w", how, err)
 			}
 		}
@@ -105,38 +120,45 @@ func linkHelper([]string) error {
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
-func listenPlain(address string) (net.Listener, error) {
+func listenPlain(address string, backlog int) (net.Listener, error) {
 	var c net.ListenConfig
 	c.SetMultipathTCP(false)
-	return c.Listen(context.Background(), "tcp4", address)
+	ln, err := c.Listen(context.Background(), "tcp4", address)
+	if err != nil {
+		return nil, err
+	}
+	return ln, control(ln.(*net.TCPListener), func(fd int) error { return unix.Listen(fd, backlog) })
 }
 
-// run has a listener leave after a third of the clients, and counts.
-func (sum *tally) run(leave func(*net.TCPListener) error) error {
-	ln, err := listenPlain(here)
+// run has a listener leave in the midst of its clients, and counts.
+func (sum *tally) run(crowd crowd, leave func(*net.TCPListener) error) error {
+	ln, err := listenPlain(here, crowd.Backlog)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	third := make(chan struct{})
+	due := make(chan struct{})
 	var accepting sync.WaitGroup
-	accepting.Go(func() {
+	accept := func() {
 		for n := 1; ; n++ {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			c.Write([]byte{1})
-			c.Close()
-			if n == clients/3 {
-				close(third)
+			accepting.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(time.Minute))
+				io.CopyN(c, c, 1)
+			})
+			if !crowd.Full && n == crowd.Clients/3 {
+				close(due)
 			}
 		}
-	})
+	}
 	var all sync.WaitGroup
-	places := make(chan struct{}, abreast)
+	places := make(chan struct{}, crowd.Abreast)
 	all.Go(func() {
-		for range clients {
+		for range crowd.Clients {
 			places <- struct{}{}
 			all.Go(func() {
 				sum.client()
@@ -144,7 +166,16 @@ func (sum *tally) run(leave func(*net.TCPListener) error) error {
 			})
 		}
 	})
-	<-third
+	if crowd.Full {
+		for n := 0; n < crowd.Backlog; time.Sleep(time.Millisecond) {
+			if n, err = waiting([]syscall.Conn{ln.(*net.TCPListener)}); err != nil {
+				return err
+			}
+		}
+		close(due)
+	}
+	accepting.Go(accept)
+	<-due
 	err = leave(ln.(*net.TCPListener))
 	all.Wait()
 	ln.Close()
@@ -152,7 +183,7 @@ func (sum *tally) run(leave func(*net.TCPListener) error) error {
 	return err
 }
 
-// client comes, waits for its byte, and counts how it fared.
+// client comes, waits for its byte to come back, and counts how it fared.
 func (sum *tally) client() {
 	c, err := net.DialTimeout("tcp4", there, time.Minute)
 	if err != nil {
@@ -165,9 +196,14 @@ func (sum *tally) client() {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
-	if b, err := io.ReadAll(c); err == nil && len(b) == 1 {
+	c.Write([]byte{1})
+	b, err := io.ReadAll(c)
+	switch {
+	case err == nil && len(b) == 1:
 		atomic.AddInt64(&sum.Served, 1)
-	} else {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		atomic.AddInt64(&sum.Other, 1)
+	default:
 		atomic.AddInt64(&sum.Reset, 1)
 	}
 }

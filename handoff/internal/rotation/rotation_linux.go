@@ -121,20 +121,26 @@ func unhold(fd int) error {
 // checkEvery is how often Settled looks.
 const checkEvery = 20 * time.Millisecond
 
-// Settled waits until the held listeners have no handshake under way, and nothing
-// in their queues. It waits for at least least, which is to be longer than a round
-// trip: a SYN that was let through may not be seen yet. Where the kernel does not
-// show handshakes to this process it can only do that.
-func Settled(ctx context.Context, least time.Duration, listeners ...syscall.Conn) error {
+// Settled waits until the held listeners have had no handshake under way, and nothing
+// in their queues, for Least. Where the kernel does not show handshakes
+// to this process it can only do that.
+func Settled(ctx context.Context, listeners ...syscall.Conn) error {
+	return settled(ctx, Least, listeners...)
+}
+
+func settled(ctx context.Context, least time.Duration, listeners ...syscall.Conn) error {
+	quiet := time.Now() // since when
 	ticks := time.NewTicker(checkEvery)
 	defer ticks.Stop()
-	earliest := time.Now().Add(least)
 	for {
 		queued, err := waiting(listeners)
 		if err != nil {
 			return wrap("settle", err)
 		}
-		if queued == 0 && !time.Now().Before(earliest) {
+		switch {
+		case queued > 0:
+			quiet = time.Now()
+		case time.Since(quiet) >= least:
 			return nil
 		}
 		select {

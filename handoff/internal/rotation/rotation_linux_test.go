@@ -71,7 +71,7 @@ func TestOutAndBack(t *testing.T) {
 					t.Fatalf("held: %v, want a timeout", err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 3*checkEvery)
-				if err := Settled(ctx, 0, ln); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connections") {
+				if err := settled(ctx, 0, ln); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connections") {
 					t.Fatalf("with one in the queue: %v", err)
 				}
 				cancel()
@@ -80,7 +80,7 @@ func TestOutAndBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				queued.Close()
-				if err := Settled(t.Context(), 0, ln); err != nil {
+				if err := settled(t.Context(), 0, ln); err != nil {
 					t.Fatal(err)
 				}
 				if err := Shut(ln); err != nil {

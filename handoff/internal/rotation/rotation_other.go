@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"syscall"
-	"time"
 )
 
 // Applies reports false: what it takes is Linux's own.
@@ -23,7 +22,7 @@ func Duplicate(syscall.Conn) (*os.File, error) { return nil, errors.ErrUnsupport
 func Shut(syscall.Conn) error { return errors.ErrUnsupported }
 
 // Settled is as Hold.
-func Settled(context.Context, time.Duration, ...syscall.Conn) error { return errors.ErrUnsupported }
+func Settled(context.Context, ...syscall.Conn) error { return errors.ErrUnsupported }
 
 // Held reports false.
 func Held(syscall.Conn) bool { return false }

@@ -30,10 +30,6 @@ func (st stage) String() string {
 // errAway refuses what a service that is not in the rotation cannot do.
 var errAway = errors.New("the service is out of the rotation, or on its way; handoffd undrain brings it back")
 
-// handshakeTime is how long a listener that leaves goes on accepting at least: more
-// than a round trip to any client.
-const handshakeTime = time.Second
-
 // emptyTimeout bounds the wait for clients that are let in already. A handshake
 // whose last segment was lost takes longer.
 const emptyTimeout = 10 * time.Second
@@ -155,7 +151,7 @@ func (s *Supervisor) empty(ctx context.Context, lameDuck time.Duration) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, emptyTimeout)
 	defer cancel()
-	err := rotation.Settled(waiting, handshakeTime, held...)
+	err := rotation.Settled(waiting, held...)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("the service leaves the rotation, and not every client was served", "error", err)
 		return nil
