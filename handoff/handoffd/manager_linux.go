@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -46,10 +47,7 @@ func dialManager(ctx context.Context, user bool) (*manager, error) {
 	}
 	m := &manager{ctx: ctx, cancel: cancel, conn: conn, Folders: check.Folders{User: user}}
 	var version string
-	if err := m.property("Version", &version); err == nil {
-		err = m.property("UnitPath", &m.Dirs)
-	}
-	if err != nil {
+	if err := errors.Join(m.property("Version", &version), m.property("UnitPath", &m.Dirs)); err != nil {
 		m.Close()
 		return nil, err
 	}

@@ -166,6 +166,18 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+func TestForks(t *testing.T) {
+	for text, want := range map[string]bool{
+		"/bin/sh -c 'true; app'": true, "/bin/sh -c 'app | cat'": true, "/bin/bash -c 'app | cat'": true, "/sbin/runuser -u a -- app": true,
+		"/bin/sh -c 'true; exec app'": false, "/bin/sh -c app": false, "/bin/sh -c 'app >log 2>&1'": false, "/bin/sh -c 'app \"a;b\"'": false,
+		"/bin/bash -c 'true; app'": false, "/bin/bash -c 'true || app'": false, "/bin/sh /bin/script": false, "/bin/sh -c 'app $(a; b)'": false, "/bin/app a;b": false,
+	} {
+		if got := forks(parseCommand(text)) != ""; got != want {
+			t.Errorf("%s forks: %v", text, got)
+		}
+	}
+}
+
 func TestAddressFamilies(t *testing.T) {
 	for text, want := range map[string]bool{
 		"AF_INET": true, "AF_INET AF_UNIX": false, "none": true, "~AF_UNIX": true, "~AF_INET": false, "": false,

@@ -265,7 +265,7 @@ func (c *checker) socketShared() {
 			if own, named := service.names("Service", "Sockets")[s.Name]; named && !ok {
 				o, ok = own, true
 			}
-			if ok && target(s) != s.Name {
+			if ok {
 				c.report(service, o, fmt.Sprintf("%s and %s both inherit %s", service.Name, other.Name, s.Name),
 					"a socket of its own for each; or in both NonBlocking=yes and StartLimitIntervalSec=0")
 			}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -127,19 +128,32 @@ func forks(cmd command) string {
 	switch cmd.program() {
 	case "su", "runuser":
 		return cmd.program() + " runs the program as its child"
-	case "sh", "bash", "dash":
+	case "sh", "dash", "bash":
 		if len(cmd.args) < 3 || cmd.args[1] != "-c" {
 			return ""
 		}
-		script := " " + cmd.args[2]
-		last := script[strings.LastIndexAny(script, ";&|\n")+1:]
-		several := strings.ContainsAny(strings.TrimRight(script, "; \n"), ";&|\n")
-		if several && strings.TrimSpace(last) != "" && !strings.Contains(script, "exec ") {
+		script := simplify(cmd.args[2])
+		if strings.Contains(script, "exec ") || strings.ContainsAny(script, "$`(){}") {
+			return ""
+		}
+		if cmd.program() == "bash" { // execs the last command of a list
+			script = strings.ReplaceAll(script, "||", "")
+			if !strings.Contains(script, "|") {
+				return ""
+			}
+		}
+		if strings.ContainsAny(strings.TrimRight(script, "; \n"), ";&|\n") {
 			return "the shell runs the program as its child"
 		}
 	}
 	return ""
 }
+
+var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'|[<>]&|&>`)
+
+// simplify drops from a script what looks as if it separated commands, and does
+// not: strings in quotes, and redirections.
+func simplify(script string) string { return quoted.ReplaceAllString(script, "") }
 
 func (c *checker) notifyAccessNone() {
 	service := c.service()
