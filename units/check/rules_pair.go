@@ -54,7 +54,7 @@ var pairRules = []Rule{
 	},
 	{
 		ID: "stop-when-unneeded", Severity: Loss, Man: "systemd.unit(5)", Issues: []int{2106},
-		Doc:   "A service that its socket has started is needed by no unit: StopWhenUnneeded=yes stops it at once, with the connections it has.",
+		Doc:   "A service that its socket has started, and that is WantedBy= nothing, is needed by no unit: StopWhenUnneeded=yes stops it at once, with the connections it has.",
 		check: (*checker).stopWhenUnneeded,
 	},
 	{
@@ -216,7 +216,8 @@ func (c *checker) remainAfterExit() {
 
 func (c *checker) stopWhenUnneeded() {
 	service := c.service()
-	if at, yes := service.yes("Unit", "StopWhenUnneeded"); yes && len(c.sockets()) > 0 {
+	wanted := len(service.list("Install", "WantedBy", "RequiredBy", "UpheldBy")) > 0
+	if at, yes := service.yes("Unit", "StopWhenUnneeded"); yes && !wanted && len(c.sockets()) > 0 {
 		c.report(service, at, "systemd stops the service as soon as the socket has started it", "StopWhenUnneeded=no").
 			set("Unit", "StopWhenUnneeded", "no")
 	}

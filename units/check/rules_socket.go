@@ -29,7 +29,7 @@ var socketRules = []Rule{
 	},
 	{
 		ID: "flush-pending", Severity: Loss, Man: "systemd.socket(5)",
-		Doc: "With FlushPending=yes systemd throws away what has come in while the service stopped: who connects during a restart is cut.",
+		Doc: "With FlushPending=yes systemd throws away what has come in when the service has ended by itself or was stopped: who has connected meanwhile is cut. Only systemctl restart spares them.",
 		check: func(c *checker) {
 			for _, s := range c.listening() {
 				if at, yes := s.yes("Socket", "FlushPending"); yes {
