@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -25,9 +27,11 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "bind `NAME=ADDRESS` where no manager passed sockets; again for more"},
 			&cli.BoolFlag{Name: "no-sockets", Usage: "start although no sockets were passed: the program needs none, or binds its own"},
-			&cli.StringFlag{Name: "ready", Value: "notify", Usage: "what makes a generation ready: notify, exec or alive:DURATION"},
+			&cli.StringFlag{Name: "ready", Usage: "what makes a generation ready: notify, exec or alive:DURATION [notify, with --compat alive:1s]"},
 			&cli.StringFlag{Name: "notify-access", Value: "main", Usage: "whose notifications are heard: main or all"},
 			&cli.StringFlag{Name: "environment-file", TakesFile: true, Usage: "variables, read anew for each generation: `FILE`"},
+			&cli.StringFlag{Name: "envdir", TakesFile: true, Usage: "variables, a file each, read anew for each generation: `DIR`"},
+			&cli.StringFlag{Name: "compat", Usage: "pass sockets in another way, too: server-starter (SERVER_STARTER_PORT) or einhorn (EINHORN_FD_0)"},
 			&cli.DurationFlag{Name: "ready-timeout", Usage: "how long a generation may take until it is ready [90s]"},
 			&cli.DurationFlag{Name: "probation", Usage: "how long both accept before the commit [0s]"},
 			&cli.DurationFlag{Name: "hold-timeout", Usage: "how long a held generation waits, until it is undone [10m]"},
@@ -39,6 +43,8 @@ func runCommand() *cli.Command {
 			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a generation [as WatchdogSec=]"},
 			&cli.IntFlag{Name: "store", Usage: "how many descriptors generations may store [one less than FileDescriptorStoreMax=, or 64]"},
 			&cli.StringFlag{Name: "control", Usage: "the control socket: `PATH` [$RUNTIME_DIRECTORY/control]"},
+			&cli.StringFlag{Name: "pid-file", TakesFile: true, Usage: "write the PID of handoffd to `FILE`, and hold a lock on it"},
+			&cli.StringFlag{Name: "status-file", TakesFile: true, Usage: "write to `FILE` which generations serve or drain: NUMBER:PID a line"},
 			&cli.BoolFlag{Name: "debug", Usage: "log every event and what follows from it"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error { return run(ctx, c) },
@@ -50,6 +56,7 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 	o = supervisor.Options{
 		Program:         c.Args().Slice(),
 		EnvironmentFile: c.String("environment-file"),
+		EnvDir:          c.String("envdir"),
 		NoSockets:       c.Bool("no-sockets"),
 		Watchdog:        c.Duration("watchdog"),
 		Store:           c.Int("store"),
@@ -83,7 +90,15 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		}
 		o.Listen = append(o.Listen, a)
 	}
-	if o.Ready, err = supervisor.ParseReady(c.String("ready")); err != nil {
+	ready := c.String("ready")
+	if c.IsSet("compat") {
+		if o.Compat, err = supervisor.ParseCompat(c.String("compat")); err != nil {
+			return o, usagef("run: --compat %w", err)
+		}
+		// What start_server and Einhorn wait for, unless they are told otherwise.
+		ready = cmp.Or(ready, "alive:1s")
+	}
+	if o.Ready, err = supervisor.ParseReady(cmp.Or(ready, "notify")); err != nil {
 		return o, usagef("run: --ready %w", err)
 	}
 	if o.NotifyAccess, err = supervisor.ParseNotifyAccess(c.String("notify-access")); err != nil {
@@ -117,22 +132,29 @@ func run(ctx context.Context, c *cli.Command) error {
 	// Before the first generation is ready: from then on the manager may reload.
 	ear := newEar()
 	defer ear.close()
-	s, err := newSupervisor(o, heir)
+	if heir != nil && heir.OnTrial() {
+		if _, err := newSupervisor(o, heir); err != nil {
+			return err
+		}
+		return heir.Pass(version)
+	}
+	pid, file, err := openFiles(c, log, heir != nil)
 	if err != nil {
 		return err
 	}
-	if heir != nil && heir.OnTrial() {
-		return heir.Pass(version)
+	defer pid.close()
+	defer file.close()
+	s, err := newSupervisor(o, heir)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &replacement{s: s, ear: ear, log: log}
 	r.control = openControl(c, log, controlled{s, r}, heir)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		r.control.serve(ctx)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { r.control.serve(ctx) })
+	beside.Go(func() { file.follow(ctx, s) })
 	interrupts := 0
 	ear.hear(func(sig os.Signal) {
 		if sig == syscall.SIGINT {
@@ -151,7 +173,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	})
 	end, err := s.Run(context.WithoutCancel(ctx))
 	cancel()
-	<-served
+	beside.Wait()
 	if err != nil {
 		return err
 	}

@@ -169,15 +169,16 @@ type Status struct {
 // A GenerationStatus is one generation as it stands.
 type GenerationStatus struct {
 	generation.Info
-	PID     int // of its main process; 0: none
-	Path    string
-	Began   time.Time
-	Text    string // its own STATUS=
-	Version string // as it says itself
-	Carried uint64 // connections that it took over, as it says itself
-	Stored  int    // descriptors that it has stored
-	Memory  int64  // bytes; -1: not accounted for
-	CPUUsec int64  // -1: not accounted for
+	PID       int // of its main process; 0: none
+	Path      string
+	Began     time.Time
+	Committed bool   // it is, or was, the service
+	Text      string // its own STATUS=
+	Version   string // as it says itself
+	Carried   uint64 // connections that it took over, as it says itself
+	Stored    int    // descriptors that it has stored
+	Memory    int64  // bytes; -1: not accounted for
+	CPUUsec   int64  // -1: not accounted for
 }
 
 // Status returns the service as it stands, and a channel that is closed when that
@@ -206,7 +207,7 @@ func (s *Supervisor) status() Status {
 	for _, info := range s.machine.Generations() {
 		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
 		if p := s.processes[info.Number]; p != nil {
-			g.Path, g.Began, g.Text = p.program, p.began, p.text
+			g.Path, g.Began, g.Committed, g.Text = p.program, p.began, p.committed, p.text
 			g.Version, g.Carried = p.says.Version, p.says.Carried
 			g.Stored = s.store.count(info.Number)
 			if p.main != nil {

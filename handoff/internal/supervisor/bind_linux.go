@@ -25,15 +25,19 @@ func (a Address) bind() (*os.File, error) {
 func (a Address) open() (*os.File, error) {
 	var sock io.Closer
 	var err error
+	network := a.Network
+	if strings.HasPrefix(a.Address, "0.0.0.0:") {
+		network += "4" // without it package net takes IPv6, too
+	}
 	switch a.Network {
 	case "udp", "unixgram":
-		sock, err = net.ListenPacket(a.Network, a.Address)
+		sock, err = net.ListenPacket(network, a.Address)
 	default:
 		// Plain TCP, as a socket unit has it: drain needs a filter, and multipath
 		// sockets take none.
 		var c net.ListenConfig
 		c.SetMultipathTCP(false)
-		sock, err = c.Listen(context.Background(), a.Network, a.Address)
+		sock, err = c.Listen(context.Background(), network, a.Address)
 	}
 	if err != nil {
 		return nil, err

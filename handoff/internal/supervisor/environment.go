@@ -2,7 +2,9 @@ package supervisor
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -47,6 +49,66 @@ func parseEnvironment(text string) ([]string, error) {
 		env = append(env, key+"="+value)
 	}
 	return env, nil
+}
+
+// maxVariable is how long a variable may be: execve(2) takes no longer one.
+const maxVariable = 128 << 10
+
+// ReadEnvDir reads a folder of variables: each file is one, by its name, and its
+// first line the value. Files whose name begins with a dot, empty ones and folders
+// are left out.
+func ReadEnvDir(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		line, err := firstLine(filepath.Join(dir, e.Name()))
+		switch {
+		case err != nil:
+			return nil, err
+		case line == "":
+			continue
+		case !validKey(e.Name()):
+			return nil, fmt.Errorf("%s: %q is no name for a variable", dir, e.Name())
+		}
+		env = append(env, e.Name()+"="+strings.TrimSuffix(line, "\n"))
+	}
+	return env, nil
+}
+
+// firstLine returns the first line of a file and its end, and nothing of a folder.
+func firstLine(path string) (string, error) {
+	info, err := os.Stat(path) // what a symbolic link leads to
+	if err != nil || info.IsDir() {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxVariable))
+	if err != nil {
+		return "", err
+	}
+	line, _, whole := strings.Cut(string(text), "\n")
+	switch {
+	case strings.IndexByte(line, 0) >= 0:
+		return "", fmt.Errorf("%s: the value holds a NUL", path)
+	case whole:
+		line += "\n"
+	case len(text) == maxVariable:
+		return "", fmt.Errorf("%s: a variable has less than %d bytes", path, maxVariable)
+	}
+	return line, nil
 }
 
 func validKey(key string) bool {

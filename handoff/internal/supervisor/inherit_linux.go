@@ -93,6 +93,13 @@ func (s *Supervisor) bind() error {
 		if err != nil {
 			return fmt.Errorf("listen %v: %w", a, err)
 		}
+		if s.o.Compat != "" {
+			// Such programs wait in accept(2) itself.
+			withFD(f, func(fd uintptr) { err = unix.SetNonblock(int(fd), false) })
+			if err != nil {
+				return fmt.Errorf("listen %v: %w", a, err)
+			}
+		}
 		s.sockets = append(s.sockets, activation.NamedFile{Name: a.Name, File: f})
 	}
 	return nil

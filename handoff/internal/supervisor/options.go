@@ -22,6 +22,11 @@ type Options struct {
 	Program []string
 	// EnvironmentFile is read at each start: see ReadEnvironment. "" is none.
 	EnvironmentFile string
+	// EnvDir is read at each start, after EnvironmentFile: see ReadEnvDir. "" is none.
+	EnvDir string
+	// Compat says by which variables generations find their sockets, too. "" is
+	// LISTEN_FDS alone.
+	Compat Compat
 	// Listen are sockets to bind where the manager passed none.
 	Listen []Address
 	// NoSockets says that the program needs none passed. Without it, and with

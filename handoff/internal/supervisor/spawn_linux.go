@@ -123,6 +123,18 @@ func (s *Supervisor) command(p *process, program string) (*exec.Cmd, error) {
 		}
 		env = append(env, more...)
 	}
+	if s.o.EnvDir != "" {
+		more, err := ReadEnvDir(s.o.EnvDir)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, more...)
+	}
+	compat, err := s.o.Compat.environ(s.sockets, p.number, os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	env = append(env, compat...)
 	env = append(env,
 		"NOTIFY_SOCKET="+p.receiver.Addr(),
 		"FDSTORE="+strconv.Itoa(s.store.limit),
