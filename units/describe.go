@@ -73,6 +73,11 @@ type Description struct {
 	// "notify" (READY=1), which is the default, "exec" or, with handoffd,
 	// "alive:DURATION".
 	Ready string
+	// Compat is for a program of start_server ("server-starter") or Einhorn ("einhorn"),
+	// as the flag --compat of `handoffd run`. Ready is "alive:1s" then, unless given.
+	Compat string
+	// StopSignal tells the program to end, as "QUIT"; SIGTERM. It takes handoffd.
+	StopSignal string
 	// ReadyTimeout is how long the program may take until it is ready; 90 s.
 	ReadyTimeout time.Duration
 	// DrainTimeout is how long the program may take to end after it was told to;
@@ -131,7 +136,7 @@ func (d Description) withDefaults() (Description, error) {
 		d.Store = store
 	}
 	if d.Ready == "" {
-		d.Ready = "notify"
+		d.Ready = d.usualReady()
 	}
 	if d.Handoffd == "" {
 		d.Handoffd = "/usr/local/bin/handoffd"
@@ -140,6 +145,14 @@ func (d Description) withDefaults() (Description, error) {
 		d.Systemd = oldest
 	}
 	return d, d.check()
+}
+
+// usualReady is what handoffd waits for without the flag --ready.
+func (d Description) usualReady() string {
+	if d.Compat != "" {
+		return "alive:1s"
+	}
+	return "notify"
 }
 
 // check says what is wrong with a description.
@@ -158,6 +171,14 @@ func (d Description) check() error {
 		return fmt.Errorf("ready %q: want notify, exec or alive:DURATION", d.Ready)
 	case isAlive && !d.Kind.handoffd():
 		return fmt.Errorf("ready %q: only handoffd waits for it, and the kind is %s", d.Ready, d.Kind)
+	case d.Compat != "" && d.Compat != "server-starter" && d.Compat != "einhorn":
+		return fmt.Errorf("compat %q: want server-starter or einhorn", d.Compat)
+	case d.Compat != "" && !d.Kind.handoffd():
+		return fmt.Errorf("compat %q: only handoffd does that, and the kind is %s", d.Compat, d.Kind)
+	case d.StopSignal != "" && !d.Kind.handoffd():
+		return fmt.Errorf("the stop signal %q: only handoffd sends it, and the kind is %s", d.StopSignal, d.Kind)
+	case strings.ContainsFunc(d.StopSignal, func(c rune) bool { return !('A' <= c && c <= 'Z' || '0' <= c && c <= '9') }):
+		return fmt.Errorf("the stop signal %q: want a name such as QUIT", d.StopSignal)
 	case d.Watchdog != 0 && d.Ready != "notify":
 		return fmt.Errorf("a watchdog is for a program that sends WATCHDOG=1, and ready is %q", d.Ready)
 	case d.Store < 0 || d.Store > maxStore:

@@ -31,6 +31,10 @@ var described = map[string]Description{
 	"holdfast-container": {Kind: KindContainer, Sockets: []Socket{{"http", "tcp", ":8080"}}, Command: []string{"localhost/holdfast-http"}},
 	"holdfast-scgi":      {Kind: KindHandoffd, Sockets: []Socket{{"scgi", "tcp", "127.0.0.1:4000"}}, Command: []string{"/usr/local/bin/holdfast-scgi"}, Watchdog: watched},
 	"holdfast-chat":      {Kind: KindStore, Sockets: []Socket{{"chat", "tcp", ":8081"}}, Command: []string{"/usr/local/bin/holdfast-chat"}, Watchdog: watched},
+	"holdfast-starman": {
+		Kind: KindHandoffd, Compat: "server-starter", StopSignal: "QUIT", Sockets: []Socket{{"http", "tcp", "0.0.0.0:8085"}},
+		Command: []string{"/usr/bin/starman", "--preload-app", "--workers", "5", "/srv/holdfast-starman/app.psgi"},
+	},
 	// Its program drains for 30 s; the pair leaves it a bit more.
 	"holdfast-echo":            {Kind: KindStore, DrainTimeout: 40 * time.Second, Store: 64, Sockets: []Socket{{"echo", "tcp", ":7007"}}, Command: []string{"/usr/local/bin/holdfast-echo"}, Watchdog: watched},
 	"holdfast-grpc":            {Kind: KindSocket, Sockets: []Socket{{"grpc", "tcp", ":8082"}}, Command: []string{"/usr/local/bin/holdfast-grpc"}, Watchdog: watched},

@@ -12,6 +12,7 @@ const (
 	whyLimit = "No start limit: when a service hits it (five starts in 10 s, \"systemctl\nrestart\" counted), its socket fails too, and every client is refused.\nRestartSec= keeps a crash loop slow instead."
 	whyReady = "READY=1 says when it can answer: \"systemctl restart\" returns only then."
 	whyBlock = "systemd sets or clears O_NONBLOCK on the socket at every start, and a second\nservice that clears it would leave Go's Accept stuck in the kernel."
+	whyWait  = "Such programs wait in accept(2) itself, and with O_NONBLOCK would not wait."
 	whyStore = "Between two generations systemd keeps what the first one left: a few entries,\nwhatever the number of connections in them. 0, the default, keeps nothing."
 	whyKill  = "The program is sent SIGTERM once and drains; what it leaves behind is killed."
 	whyFiles = "Each client is a connection. As many may be on their way to the next generation\nat once, too: without privileges that is bounded by the same limit."
@@ -53,8 +54,10 @@ func (d Description) exec() []string {
 			words = append(words, name, value)
 		}
 	}
-	flag("--ready", d.Ready, "notify")
+	flag("--compat", d.Compat, "")
+	flag("--ready", d.Ready, d.usualReady())
 	flag("--ready-timeout", short(d.ReadyTimeout), "90s")
+	flag("--stop-signal", d.StopSignal, "")
 	flag("--drain-timeout", short(d.DrainTimeout), "60s")
 	flag("--store", strconv.Itoa(d.Store), "64")
 	return append(append(words, "--"), d.Command...)
@@ -179,7 +182,10 @@ func (d Description) handed(b *builder) {
 	}
 	b.add(whySpeaks, "NotifyAccess", "main")
 	d.sockets(b)
-	if d.Kind != KindDropIn {
+	switch {
+	case d.Compat != "":
+		b.add(whyWait, "NonBlocking", "no")
+	case d.Kind != KindDropIn:
 		b.add(whyBlock, "NonBlocking", "yes")
 	}
 	b.add(whyBoth, "FileDescriptorStoreMax", strconv.Itoa(d.Store+1))

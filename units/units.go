@@ -14,6 +14,7 @@
 //	holdfast-two           several sockets with names of their own
 //	holdfast-user          a service of a user
 //	holdfast-container     a container (Podman quadlet)
+//	holdfast-starman       Starman, a program of start_server, under handoffd
 //
 // and systemd-journal-gatewayd.service.d/handoffd.conf puts handoffd around a service
 // that is there. holdfast-echo, holdfast-chat, holdfast-grpc and holdfast-scgi are

@@ -392,6 +392,12 @@ func (c *checker) nonBlocking() {
 	if service == nil || yes || len(c.listening()) == 0 || c.daemon == nil && len(c.others) == 0 {
 		return
 	}
+	if c.daemon != nil {
+		// What start_server and Einhorn run waits in accept(2).
+		if _, compat := c.daemon.flag("compat"); compat {
+			return
+		}
+	}
 	if at.Line == 0 {
 		at = service.at("Service", "ExecStart")
 	}

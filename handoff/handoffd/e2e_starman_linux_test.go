@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/units"
+	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+const (
+	psgi           = "/srv/holdfast-starman/app.psgi"
+	starmanSocket  = "holdfast-starman.socket"
+	starmanService = "holdfast-starman.service"
+	starmanWorkers = 5
+)
+
+// startServer runs the same under start_server, as its users have it.
+const startServer = `[Service]
+ExecStart=/usr/bin/start_server --port=8086 --signal-on-hup=QUIT --signal-on-term=QUIT --pid-file=/run/start-server.pid --status-file=/run/start-server.status -- /usr/bin/starman --preload-app --workers 5 ` + psgi + `
+ExecReload=/usr/bin/start_server --restart --pid-file=/run/start-server.pid --status-file=/run/start-server.status
+KillMode=mixed
+`
+
+// A starman is a service that is Starman.
+type starman struct {
+	m       *systemdtest.Machine
+	service string
+	address string
+}
+
+// answers has the application answer with text from the next reload on.
+func (s starman) answers(text string) {
+	s.application(`sub { select undef, undef, undef, 0.005; [200, ["Content-Type" => "text/plain"], ["` + text + `"]] }`)
+}
+
+func (s starman) application(perl string) { s.m.WriteFile(psgi, []byte(perl+"\n"), 0o644) }
+
+// get returns what the service answers.
+func (s starman) get(t *testing.T) string {
+	t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.m.Dial}}
+	r, err := client.Get("http://" + s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// load sends requests, each on a connection of its own, before, while and after f
+// runs, and returns what became of them.
+func (s starman) load(t *testing.T, f func(load *loadtest.Load)) loadtest.Counts {
+	t.Helper()
+	const before, after = 50, 50
+	load, err := loadtest.Start(t.Context(), loadtest.Options{
+		URL: "http://localhost/", Address: s.address, Dial: s.m.Dial,
+		Clients: 16, Rate: 200, Duration: 10 * time.Minute, Timeout: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		load.Stop()
+		load.Wait()
+	}()
+	progress(t, load, before)
+	f(load)
+	progress(t, load, after)
+	load.Stop()
+	result, err := load.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Total.Counts
+}
+
+// reload brings in so many new versions of the application, and returns what that
+// costs the clients.
+func (s starman) reload(t *testing.T, times int) loadtest.Counts {
+	t.Helper()
+	counts := s.load(t, func(load *loadtest.Load) {
+		for i := range times {
+			want := fmt.Sprintf("%s, version %d", s.service, i+1)
+			s.answers(want)
+			s.m.Systemctl("reload", s.service)
+			waitFor(t, want, func() bool { return s.get(t) == want })
+			progress(t, load, 50)
+		}
+	})
+	t.Logf("%s: %d reloads: %v", s.service, times, counts)
+	return counts
+}
+
+// restart returns what a restart costs the clients.
+func (s starman) restart(t *testing.T) loadtest.Counts {
+	t.Helper()
+	counts := s.load(t, func(*loadtest.Load) { s.m.Systemctl("restart", s.service) })
+	t.Logf("%s: a restart: %v", s.service, counts)
+	return counts
+}
+
+// TestStarman: Starman as Debian has it, which knows Server::Starter and nothing of
+// this module, under handoffd and under start_server.
+//
+// Starman loses requests by itself when it stops on QUIT: a worker that has just
+// accepted a connection ends all the same. So stopping it costs at most a request
+// for each worker, whoever starts its successor.
+func TestStarman(t *testing.T) {
+	const reloads = 2
+	o := systemdtest.Options{Packages: []string{"starman"}, All: []string{"252", "262"}}
+	systemdtest.Run(t, o, func(t *testing.T, m *systemdtest.Machine) {
+		ours, theirs := installStarman(t, m)
+		m.Systemctl("start", starmanSocket, starmanService)
+		reload := ours.reload(t, reloads)
+		// From now on a new one has longer than Perl takes to find out that the
+		// application is broken.
+		m.InstallUnit(starmanService+".d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+
+			"--compat server-starter --stop-signal QUIT --probation 4s -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
+		restart := ours.restart(t)
+		for _, c := range []struct {
+			what  string
+			stops int64
+			loadtest.Counts
+		}{{"reloads", reloads, reload}, {"a restart", 1, restart}} {
+			if lost := c.Cut + c.Reset; lost != c.Failed() || lost > c.stops*starmanWorkers {
+				t.Errorf("%s: %v, want at most %d cut or reset, and no other failure", c.what, c.Counts, c.stops*starmanWorkers)
+			}
+		}
+		t.Run("broken", func(t *testing.T) { breakStarman(t, ours) })
+		m.Systemctl("stop", starmanSocket, starmanService)
+
+		m.Systemctl("start", theirs.service)
+		waitFor(t, "start_server", func() bool { return strings.Contains(m.Output("sh", "-c", "cat /run/start-server.status || true"), ":") })
+		their := theirs.reload(t, reloads).Failed() + theirs.restart(t).Failed()
+		m.Systemctl("stop", theirs.service)
+		if our := reload.Failed() + restart.Failed(); our >= their {
+			t.Errorf("%d requests failed with handoffd, and %d with start_server", our, their)
+		}
+	})
+}
+
+// breakStarman: an application that does not load is undone, and none of the clients
+// of the one that does notices.
+func breakStarman(t *testing.T, s starman) {
+	want := s.get(t)
+	s.application(`die "the application is broken"`)
+	counts := s.load(t, func(*loadtest.Load) {
+		if out, err := s.m.TrySystemctl("reload", s.service); err == nil {
+			t.Errorf("the reload succeeds: %s", out)
+		}
+	})
+	if counts.Failed() != 0 {
+		t.Errorf("clients notice: %v", counts)
+	}
+	for range 2 * starmanWorkers {
+		if got := s.get(t); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	status, err := s.m.Command(ctx, "/usr/local/bin/handoffd", "status", "--control", "/run/holdfast-starman/control").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, status)
+	}
+	for what, text := range map[string]string{"status": string(status), "journal": s.m.Journal("-u", s.service)} {
+		if !strings.Contains(text, "the application is broken") || !strings.Contains(text, "undone") {
+			t.Errorf("the %s does not say why:\n%s", what, text)
+		}
+	}
+	s.answers("mended")
+	s.m.Systemctl("reload", s.service)
+	waitFor(t, "the mended application", func() bool { return s.get(t) == "mended" })
+}
+
+// installStarman installs both services.
+func installStarman(t *testing.T, m *systemdtest.Machine) (ours, theirs starman) {
+	t.Helper()
+	m.InstallFile("/usr/local/bin/handoffd", systemdtest.Build(t, "."), 0o755)
+	for _, name := range []string{starmanSocket, starmanService} {
+		text, err := units.Read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.InstallUnit(name, text)
+	}
+	m.InstallUnit("start-server.service", startServer)
+	ours, theirs = starman{m, starmanService, "127.0.0.1:8085"}, starman{m, "start-server.service", "127.0.0.1:8086"}
+	ours.answers("version 0")
+	return ours, theirs
+}
