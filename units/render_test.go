@@ -89,6 +89,50 @@ func TestRenderListens(t *testing.T) {
 	}
 }
 
+// TestRenderCompat: programs of start_server and Einhorn are told so to handoffd, and
+// get sockets that block.
+func TestRenderCompat(t *testing.T) {
+	base := Description{Name: "app", Kind: KindHandoffd, Sockets: []Socket{{"http", "tcp", ":80"}}, Command: []string{"/bin/app"}}
+	for _, c := range []struct {
+		compat, signal, ready string
+		kind                  Kind
+		exec, err             string
+	}{
+		{compat: "server-starter", signal: "QUIT", exec: "run --compat server-starter --stop-signal QUIT -- /bin/app"},
+		{compat: "einhorn", ready: "notify", exec: "run --compat einhorn --ready notify -- /bin/app"},
+		{compat: "einhorn", ready: "alive:5s", exec: "run --compat einhorn --ready alive:5s -- /bin/app"},
+		{signal: "USR2", exec: "run --stop-signal USR2 -- /bin/app"},
+		{compat: "upstart", err: `compat "upstart"`},
+		{compat: "einhorn", kind: KindStore, err: "only handoffd"},
+		{signal: "QUIT", kind: KindSocket, err: "only handoffd"},
+		{signal: "QUIT -- /bin/sh", err: "the stop signal"},
+	} {
+		d := base
+		d.Compat, d.StopSignal, d.Ready = c.compat, c.signal, c.ready
+		if c.kind != "" {
+			d.Kind = c.kind
+		}
+		rendered, err := Render(d)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%+v: error %v", c, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		blocking := map[bool]string{true: "no", false: "yes"}[c.compat != ""]
+		if got := value(t, rendered[1], "Service", "NonBlocking"); got != blocking {
+			t.Errorf("%+v: NonBlocking=%s", c, got)
+		}
+		if got := value(t, rendered[1], "Service", "ExecStart"); got != "/usr/local/bin/handoffd "+c.exec {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
 // TestRenderedTimesAgree: systemd waits longer than the program may take, and keeps
 // at least as many descriptors as may be stored.
 func TestRenderedTimesAgree(t *testing.T) {

@@ -35,6 +35,13 @@
 // next that starts while no other serves, as after a crash or a restart of the unit.
 // Until then all of it stays in the store.
 //
+// A program of start_server (Perl's Server::Starter) or of Einhorn runs as it is:
+// `run --compat server-starter` and `--compat einhorn` pass the sockets in their way,
+// too. Such a program counts as ready when it has lived for a second (--ready
+// alive:1s), as there, and mostly ends on another signal (--stop-signal QUIT). It waits
+// in accept(2) itself: the unit says NonBlocking=no. Einhorn's command socket is not
+// there; a program that acknowledges its start sends READY=1 instead.
+//
 // A program may say more of itself, by two assignments that systemd takes no notice
 // of. `handoffd status` shows them, and package handoff sends them:
 //

@@ -65,7 +65,7 @@ func (s starman) load(t *testing.T, f func(load *loadtest.Load)) loadtest.Counts
 	const before, after = 50, 50
 	load, err := loadtest.Start(t.Context(), loadtest.Options{
 		URL: "http://localhost/", Address: s.address, Dial: s.m.Dial,
-		Clients: 16, Rate: 200, Duration: 10 * time.Minute, Timeout: time.Minute,
+		Clients: 16, Rate: 300, Duration: 10 * time.Minute, Timeout: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -113,9 +113,10 @@ func (s starman) restart(t *testing.T) loadtest.Counts {
 // TestStarman: Starman as Debian has it, which knows Server::Starter and nothing of
 // this module, under handoffd and under start_server.
 //
-// Starman loses requests by itself when it stops on QUIT: a worker that has just
-// accepted a connection ends all the same. So stopping it costs at most a request
-// for each worker, whoever starts its successor.
+// Starman loses requests by itself when it stops on QUIT: a worker that has accepted a
+// connection, and waits for the first bytes on it, is interrupted in that and closes
+// it. So each stop costs at most a request for each worker, whoever starts the
+// successor; start_server has the same in a reload, and refuses clients in a restart.
 func TestStarman(t *testing.T) {
 	const reloads = 2
 	o := systemdtest.Options{Packages: []string{"starman"}, All: []string{"252", "262"}}
@@ -141,7 +142,9 @@ func TestStarman(t *testing.T) {
 		m.Systemctl("stop", starmanSocket, starmanService)
 
 		m.Systemctl("start", theirs.service)
-		waitFor(t, "start_server", func() bool { return strings.Contains(m.Output("sh", "-c", "cat /run/start-server.status || true"), ":") })
+		waitFor(t, "start_server", func() bool {
+			return strings.Contains(m.Output("sh", "-c", "cat /run/start-server.status || true"), ":")
+		})
 		their := theirs.reload(t, reloads).Failed() + theirs.restart(t).Failed()
 		m.Systemctl("stop", theirs.service)
 		if our := reload.Failed() + restart.Failed(); our >= their {
