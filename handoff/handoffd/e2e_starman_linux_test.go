@@ -40,6 +40,9 @@ func (s starman) answers(text string) {
 	s.application(`sub { select undef, undef, undef, 0.005; [200, ["Content-Type" => "text/plain"], ["` + text + `"]] }`)
 }
 
+// version is what a version of the application answers.
+func (s starman) version(n int) string { return fmt.Sprintf("%s, version %d", s.service, n) }
+
 func (s starman) application(perl string) { s.m.WriteFile(psgi, []byte(perl+"\n"), 0o644) }
 
 // get returns what the service answers, or what went wrong.
@@ -91,7 +94,7 @@ func (s starman) reload(t *testing.T, times int) loadtest.Counts {
 	t.Helper()
 	counts := s.load(t, func(load *loadtest.Load) {
 		for i := range times {
-			want := fmt.Sprintf("%s, version %d", s.service, i+1)
+			want := s.version(i + 1)
 			s.answers(want)
 			s.m.Systemctl("reload", s.service)
 			waitFor(t, want, func() bool { return s.get(t) == want })
@@ -138,7 +141,7 @@ func TestStarman(t *testing.T) {
 				t.Errorf("%s: %v, want at most %d cut or reset, and no other failure", c.what, c.Counts, c.stops*starmanWorkers)
 			}
 		}
-		t.Run("broken", func(t *testing.T) { breakStarman(t, ours) })
+		t.Run("broken", func(t *testing.T) { breakStarman(t, ours, ours.version(reloads)) })
 		m.Systemctl("stop", starmanSocket, starmanService)
 
 		m.Systemctl("start", theirs.service)
@@ -154,9 +157,8 @@ func TestStarman(t *testing.T) {
 }
 
 // breakStarman: an application that does not load is undone, and none of the clients
-// of the one that does notices.
-func breakStarman(t *testing.T, s starman) {
-	want := s.service + ", version 2"
+// of the one that does, and answers want, notices.
+func breakStarman(t *testing.T, s starman, want string) {
 	waitFor(t, want, func() bool { return s.get(t) == want })
 	s.application(`die "the application is broken"`)
 	counts := s.load(t, func(*loadtest.Load) {
@@ -201,6 +203,6 @@ func installStarman(t *testing.T, m *systemdtest.Machine) (ours, theirs starman)
 	}
 	m.InstallUnit("start-server.service", startServer)
 	ours, theirs = starman{m, starmanService, "127.0.0.1:8085"}, starman{m, "start-server.service", "127.0.0.1:8086"}
-	ours.answers("version 0")
+	ours.answers(ours.version(0))
 	return ours, theirs
 }

@@ -56,7 +56,7 @@ func (p *pidFile) close() {
 // each, as that of start_server. A nil one is none.
 type statusFile struct {
 	path string
-	text string // what is in it, as far as this program has written it
+	text string // what is in it, or a ? where this program has not written it
 	log  *slog.Logger
 }
 
@@ -84,7 +84,7 @@ func newStatusFile(path string, log *slog.Logger) *statusFile {
 	if path == "" {
 		return nil
 	}
-	return &statusFile{path: path, log: log}
+	return &statusFile{path: path, text: "?", log: log}
 }
 
 // follow keeps the file up to date until ctx ends.
