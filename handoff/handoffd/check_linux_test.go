@@ -67,22 +67,14 @@ func TestCheckVerb(t *testing.T) {
 
 func TestCheckJSON(t *testing.T) {
 	out, code := verb(t, "check", "--json", "--systemd", "252", pairIn(t, "FlushPending=yes"))
-	var r struct {
-		Systemd  int
-		Units    []string
-		Findings []struct {
-			Rule, Severity, Unit, File, Reason, Mend, Man string
-			Line                                          int
-			Fix                                           []check.Assign
-		}
-	}
+	var r report
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
 	if code != exitUndone || r.Systemd != 252 || !slices.Equal(r.Units, []string{"app.socket", "app.service"}) || len(r.Findings) != 1 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
-	if f := r.Findings[0]; f.Rule != "flush-pending" || f.Severity != "loss" || f.Unit != "app.socket" || f.Line != 2 || f.Mend == "" ||
+	if f := r.Findings[0]; f.Rule != "flush-pending" || f.Severity != check.Loss || f.Unit != "app.socket" || f.Line != 2 || f.Mend == "" ||
 		!slices.Equal(f.Fix, []check.Assign{{Unit: "app.socket", Section: "Socket", Name: "FlushPending", Value: "no"}}) {
 		t.Errorf("got %+v", f)
 	}
@@ -98,17 +90,11 @@ func TestCheckLiveUnit(t *testing.T) {
 		run := func(args ...string) report {
 			t.Helper()
 			out, _ := handoffd(t, m, append([]string{"check", "--json"}, args...)...)
-			var r struct {
-				report
-				Findings []struct{ Rule, File string }
-			}
+			var r report
 			if err := json.Unmarshal([]byte(out), &r); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			for _, f := range r.Findings {
-				r.report.Findings = append(r.report.Findings, check.Finding{Rule: f.Rule, File: f.File})
-			}
-			return r.report
+			return r
 		}
 		if r := run(service); len(r.Findings) > 0 || r.Systemd != m.Version() || !slices.Equal(r.Units, []string{"holdfast-app.socket", service}) {
 			t.Errorf("the pair as it is: %+v", r)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,9 +35,14 @@ func Check(pairs []*Pair, o Options) []Finding {
 	for _, p := range pairs {
 		p = p.forVersion(o.Systemd)
 		aimed = append(aimed, p)
-		all = append(all, p.Sockets...)
+		for _, s := range p.Sockets { // of which two pairs may share one
+			if !slices.ContainsFunc(all, func(u *Unit) bool { return u.Name == s.Name }) {
+				all = append(all, s)
+			}
+		}
 	}
 	var findings []Finding
+	seen := make(map[[4]string]bool)
 	for _, p := range aimed {
 		c := &checker{Pair: p, Options: o, neighbours: all, daemon: findDaemon(p.Service)}
 		for _, r := range rules() {
@@ -44,7 +50,11 @@ func Check(pairs []*Pair, o Options) []Finding {
 			r.check(c)
 		}
 		for _, f := range c.findings {
-			findings = append(findings, *f)
+			key := [4]string{f.Rule, f.Unit, fmt.Sprintf("%s:%d", f.File, f.Line), f.Reason}
+			if !seen[key] { // of a socket that two pairs share
+				findings = append(findings, *f)
+			}
+			seen[key] = true
 		}
 	}
 	slices.SortStableFunc(findings, func(a, b Finding) int {

@@ -128,6 +128,17 @@ func TestNeighbours(t *testing.T) {
 	if got := found(Check(pairs[:1], Options{})); len(got) > 0 {
 		t.Errorf("alone: %q", got)
 	}
+	dir = write(t, files{
+		"a.socket": "[Socket]\nListenStream=80\nBacklog=5\n", "a.service": good["plain"]["app.service"],
+		"b.service": good["plain"]["app.service"] + "Sockets=a.socket\n",
+	})
+	if pairs, err = Load(Folders{Dirs: []string{dir}}, "a.service", "b.service"); err != nil {
+		t.Fatal(err)
+	}
+	findings := Check(pairs, Options{})
+	if got := found(findings); !slices.Equal(got, []string{"backlog-small", "socket-shared"}) || len(findings) != 3 {
+		t.Errorf("a socket of two services: %v", findings)
+	}
 }
 
 func TestSpans(t *testing.T) {

@@ -27,8 +27,18 @@ func (s Severity) String() string {
 	return severities[s]
 }
 
-// MarshalText makes the name the JSON form.
+// MarshalText makes String the form in JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Severity) UnmarshalText(text []byte) error {
+	i := slices.Index(severities[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("check: there is no severity %q", text)
+	}
+	*s = Severity(i)
+	return nil
+}
 
 // A Rule is one thing that can be wrong.
 type Rule struct {

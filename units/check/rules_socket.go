@@ -125,7 +125,7 @@ func (c *checker) overlaps(f func(first, s *Unit, a, b address)) {
 		for _, b := range all {
 			for _, a := range before {
 				both := !v6only(s) && !v6only(a.Unit)
-				if a.clashes(b, both) && slices.Contains(c.Sockets, s) {
+				if a.clashes(b, both) && c.has(s.Name) {
 					f(a.Unit, s, a.address, b)
 				}
 			}
