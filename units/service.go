@@ -63,6 +63,14 @@ func (d Description) exec() []string {
 	return append(append(words, "--"), d.Command...)
 }
 
+// spoken writes a duration for people.
+func spoken(d time.Duration) string {
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + " s"
+	}
+	return d.String()
+}
+
 // short writes a duration as a flag of handoffd takes it.
 func short(d time.Duration) string {
 	if d%time.Second == 0 {
@@ -138,7 +146,7 @@ func (d Description) plain(b *builder) {
 	}
 	b.add(whyKill, "KillMode", "mixed")
 	b.add("", "TimeoutStartSec", seconds(d.startTimeout()))
-	b.add("Longer than the program may take to drain ("+seconds(d.DrainTimeout)+" s): it must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
+	b.add("Longer than the program may take to drain ("+spoken(d.DrainTimeout)+"): it must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
 	if d.Watchdog > 0 {
 		b.add(whyAlive, "WatchdogSec", seconds(d.Watchdog))
 	}
@@ -170,15 +178,13 @@ func (d Description) handed(b *builder) {
 		b.add("The command of the unit itself, put behind the two dashes.", "ExecStart", "")
 	}
 	b.add("", "ExecStart", quoteCommand(d.exec()))
+	reload := whyReload
 	if d.Kind == KindDropIn {
-		b.add(whyReload, "ExecReload", "")
+		b.add(reload, "ExecReload", "")
+		reload = ""
 	}
 	if d.Kind != KindHandoffdSignal {
-		comment := whyReload
-		if d.Kind == KindDropIn {
-			comment = ""
-		}
-		b.add(comment, "ExecReload", quoteCommand([]string{d.Handoffd, "reload"}))
+		b.add(reload, "ExecReload", quoteCommand([]string{d.Handoffd, "reload"}))
 	}
 	b.add(whySpeaks, "NotifyAccess", "main")
 	d.sockets(b)
@@ -193,8 +199,8 @@ func (d Description) handed(b *builder) {
 	b.add(whyDelegate, "Delegate", "yes")
 	b.add(whyMixed, "KillMode", "mixed")
 	b.add(whyStop, "KillSignal", "SIGUSR1")
-	b.add("Longer than a generation may take until it is ready (--ready-timeout, "+seconds(d.ReadyTimeout)+" s), and\nthe old one to drain: handoffd has the time limits.", "TimeoutStartSec", seconds(d.startTimeout()))
-	b.add("Longer than the drain timeout (--drain-timeout, "+seconds(d.DrainTimeout)+" s), which must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
+	b.add("Longer than a generation may take until it is ready (--ready-timeout, "+spoken(d.ReadyTimeout)+"), and\nthe old one to drain: handoffd has the time limits.", "TimeoutStartSec", seconds(d.startTimeout()))
+	b.add("Longer than the drain timeout (--drain-timeout, "+spoken(d.DrainTimeout)+"), which must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
 	switch {
 	case d.Watchdog > 0:
 		b.add(whyWatched, "WatchdogSec", seconds(d.Watchdog))
@@ -208,10 +214,11 @@ func (d Description) handed(b *builder) {
 }
 
 func (d Description) runtimeDirectory() string {
+	name := strings.ReplaceAll(d.Name, ":", "-") // which would be a link there
 	if d.Kind == KindDropIn {
-		return d.Name + "-handoffd" // beside those of the unit itself
+		name += "-handoffd" // beside those of the unit itself
 	}
-	return d.Name
+	return name
 }
 
 // accepted is a program whose standard input and output is one connection.
