@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/csv"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 const haproxyConfig = `
 global
 	maxconn 1000
+	stats socket /run/holdfast-haproxy.sock
 defaults
 	mode http
 	timeout connect 5s
@@ -54,13 +57,14 @@ func TestBehindHAProxy(t *testing.T) {
 			}
 			progress(t, load, requests)
 			for range times {
-				verb("drain", "--control", "/run/a/control", "--lame-duck", "500ms")
+				verb("drain", "--control", "/run/a/control", "--lame-duck", "1s")
 				progress(t, load, requests) // by the other
 				verb("undrain", "--control", "/run/a/control")
+				waitFor(t, "HAProxy to see a again", func() bool { return up(t, m, "a") })
 				progress(t, load, requests)
 			}
 			// The other one leaves for good.
-			verb("drain", "--control", "/run/b/control", "--lame-duck", "500ms", "--stop-socket")
+			verb("drain", "--control", "/run/b/control", "--lame-duck", "1s", "--stop-socket")
 			if state := m.Property("b.socket", "ActiveState"); state != "inactive" {
 				t.Errorf("b.socket is %s", state)
 			}
@@ -72,4 +76,27 @@ func TestBehindHAProxy(t *testing.T) {
 		t.Log(result.Total.Counts)
 		m.Systemctl("stop", "front.service", "a.socket", "a.service", "b.service")
 	})
+}
+
+// up reports whether HAProxy sends requests to one of its back ends.
+func up(t *testing.T, m *systemdtest.Machine, server string) bool {
+	t.Helper()
+	c, err := m.Dial(t.Context(), "unix", "/run/holdfast-haproxy.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintln(c, "show stat")
+	table, err := csv.NewReader(c).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := slices.Index(table[0], "status")
+	for _, row := range table {
+		if row[0] == "back" && row[1] == server {
+			return row[status] == "UP"
+		}
+	}
+	t.Fatalf("HAProxy does not know %s: %v", server, table)
+	return false
 }
