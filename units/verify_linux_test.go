@@ -125,9 +125,7 @@ func TestVerify(t *testing.T) {
 					} else {
 						m.InstallUnit(file, text)
 					}
-					if strings.Contains(file, "@.") {
-						file = strings.Replace(file, "@.", "@1.", 1)
-					}
+					file = strings.Replace(file, "@.", "@1.", 1) // of a template
 					args = append(args, file)
 					if path.Ext(file) == ".service" && !v.user {
 						services = append(services, file)

@@ -75,6 +75,9 @@
 // So units say KillSignal=SIGUSR1, with KillMode=mixed, since a generation knows
 // nothing of it, and those of Type=notify-reload ReloadSignal=SIGRTMIN+1.
 //
+// `handoffd unit` prints such a pair of units for a program, `handoffd check` says what
+// in one would lose a client, and `handoffd man` prints manual pages.
+//
 // Verbs exit with 0 when it is done, 1 when it failed or was undone, with 2 when
 // they were used wrongly, and with 69 where no handoffd is to be reached. `run`
 // exits as the program did.
