@@ -38,13 +38,13 @@ func TestLosses(t *testing.T) {
 				if !slices.Contains(found(findings), c.rule) {
 					t.Skipf("the rule does not hold of systemd %d", m.Version())
 				}
-				e := &experiment{t: t, m: m, patience: time.Second}
+				e := &experiment{t: t, m: m, bad: true, patience: time.Second}
 				err := e.run(bad, c.lost)
 				if err == nil {
 					t.Error("the bad pair loses nobody")
 				}
 				t.Logf("the bad pair: %v", err)
-				e.patience = time.Minute
+				e.bad, e.patience = false, time.Minute
 				if err := e.run(c.fixed(findings), c.lost); err != nil {
 					t.Errorf("the mended pair: %v", err)
 				}
@@ -71,6 +71,7 @@ type experiment struct {
 	t        *testing.T
 	m        *systemdtest.Machine
 	files    files
+	bad      bool          // the client is expected to be lost
 	patience time.Duration // how long a client waits for its answer
 }
 
@@ -142,8 +143,11 @@ func (e *experiment) ping(c net.Conn) error {
 	return errors.Join(e.send(c, "ping\n"), e.expect(c))
 }
 
-// cut waits until the connection is cut, or for the time that it must bear.
-func cut(c net.Conn, bear time.Duration) error {
+// cut waits until the connection is cut; that of a mended pair must bear some time.
+func (e *experiment) cut(c net.Conn, bear time.Duration) error {
+	if e.bad {
+		bear = time.Minute
+	}
 	c.SetDeadline(time.Now().Add(bear))
 	_, err := c.Read(make([]byte, 1))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -260,7 +264,7 @@ func underWay(verb string) scenario {
 	return func(e *experiment) error {
 		c := e.busy()
 		e.m.Systemctl(verb, "--no-block", "app.service")
-		if err := cut(c, 1500*time.Millisecond); err != nil {
+		if err := e.cut(c, 1500*time.Millisecond); err != nil {
 			return err
 		}
 		return errors.Join(e.send(c, "ng\n"), e.expect(c))
@@ -278,7 +282,7 @@ func stays(e *experiment) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(e.ping(c), cut(c, 2*time.Second)); err != nil {
+	if err := errors.Join(e.ping(c), e.cut(c, 2*time.Second)); err != nil {
 		return err
 	}
 	return e.ping(c)
@@ -318,7 +322,7 @@ func afterExit(e *experiment) error {
 		e.t.Fatal(err)
 	}
 	e.m.Output("kill", e.m.Property("app.service", "MainPID"))
-	if err := cut(c, time.Minute); err == nil {
+	if err := e.cut(c, time.Minute); err == nil {
 		e.t.Fatal("the program does not end")
 	}
 	return e.ask("tcp", "127.0.0.1:8080")
