@@ -31,6 +31,17 @@ func findDaemon(service *Unit) *daemon {
 	return &daemon{cmd, at}
 }
 
+// plain reports whether the program knows no more of systemd than its sockets, which
+// it may wait for in accept(2) itself: so do those that --compat is for.
+func (d *daemon) plain() bool {
+	if d == nil {
+		return false
+	}
+	_, compat := d.flag("compat")
+	ready, ok := d.flag("ready")
+	return compat || ok && ready != "notify"
+}
+
 // flag returns the last value of -name or --name: what stands behind "=", or the
 // next word.
 func (c command) flag(name string) (value string, ok bool) {

@@ -115,11 +115,6 @@ var handoffdRules = []Rule{
 		Doc:   "With OOMPolicy=stop or kill the kernel's killing one process, say of a generation that is only starting, ends the whole service. Delegate=yes makes continue the default, from v253 on.",
 		check: (*checker).handoffdOOM,
 	},
-	{
-		ID: "non-blocking", Severity: Unwise, Man: "systemd.service(5)",
-		Doc:   "systemd sets or clears O_NONBLOCK of the sockets at every start, for all that have them. Cleared under a running Go program, its Accept stays in the kernel, and closing the listener does not wake it.",
-		check: (*checker).nonBlocking,
-	},
 }
 
 func (c *checker) handoffdNoSockets() {
@@ -384,22 +379,4 @@ func (c *checker) handoffdOOM() {
 	if o, _ := c.Service.last("Service", "OOMPolicy"); o.Value == "stop" || o.Value == "kill" {
 		c.report(c.Service, o, "the kernel's killing one process ends all generations", "OOMPolicy=continue").set("Service", "OOMPolicy", "continue")
 	}
-}
-
-func (c *checker) nonBlocking() {
-	service := c.service()
-	at, yes := service.yes("Service", "NonBlocking")
-	if service == nil || yes || len(c.listening()) == 0 || c.daemon == nil && len(c.others) == 0 {
-		return
-	}
-	if c.daemon != nil {
-		// What start_server and Einhorn run waits in accept(2).
-		if _, compat := c.daemon.flag("compat"); compat {
-			return
-		}
-	}
-	if at.Line == 0 {
-		at = service.at("Service", "ExecStart")
-	}
-	c.report(service, at, "systemd clears O_NONBLOCK of the sockets at each start", "NonBlocking=yes").set("Service", "NonBlocking", "yes")
 }

@@ -73,6 +73,11 @@ var pairRules = []Rule{
 		check: (*checker).socketShared,
 	},
 	{
+		ID: "non-blocking", Severity: Unwise, Man: "systemd.service(5)",
+		Doc:   "systemd sets or clears O_NONBLOCK of the sockets at every start, for all that have them. Cleared under a running Go program, its Accept stays in the kernel, and closing the listener does not wake it. Plain programs under handoffd (--ready exec or alive, --compat) may want to wait in accept(2) itself.",
+		check: (*checker).nonBlocking,
+	},
+	{
 		ID: "condition-on-service", Severity: Unwise, Man: "systemd.unit(5)", Issues: []int{2467, 3167},
 		Doc:   "Where a condition of the service does not hold, each connection starts it in vain, again and again, until the socket reaches its trigger limit and fails. In the socket the condition keeps it from listening at all.",
 		check: (*checker).conditionOnService,
@@ -303,4 +308,16 @@ func (c *checker) ipFilterBypassed() {
 			f.Fix = append(f.Fix, Assign{s.Name, "Socket", o.Name, o.Value})
 		}
 	}
+}
+
+func (c *checker) nonBlocking() {
+	service := c.service()
+	at, yes := service.yes("Service", "NonBlocking")
+	if service == nil || yes || len(c.listening()) == 0 || c.daemon == nil && len(c.others) == 0 || c.daemon.plain() {
+		return
+	}
+	if at.Line == 0 {
+		at = service.at("Service", "ExecStart")
+	}
+	c.report(service, at, "systemd clears O_NONBLOCK of the sockets at each start", "NonBlocking=yes").set("Service", "NonBlocking", "yes")
 }
