@@ -13,11 +13,11 @@ func (w *world) apply(f Effect) {
 	case SendStop:
 		p := w.procOf(f.Gen)
 		w.touch(p)
-		if _, again := w.now.(Hurry); p.stopTold && !(again && w.ending()) || p.exited {
+		if _, again := w.now.(Hurry); p.stopTold && (!again || !w.ending()) || p.exited {
 			w.failf("%d was told to stop already, or has ended", f.Gen)
 		}
 		// Rule 4.
-		if to := w.procs[p.releaseTo]; p.releaseTo != 0 && !w.ending() && !p.releaseFired && !(p.released && to.taken) {
+		if to := w.procs[p.releaseTo]; p.releaseTo != 0 && !w.ending() && !p.releaseFired && (!p.released || !to.taken) {
 			w.failf("%d may not end before %d has taken all", f.Gen, p.releaseTo)
 		}
 		p.stopTold = true
@@ -208,7 +208,7 @@ func (w *world) kill(f Kill) {
 
 func (w *world) forget(f Forget) {
 	p := w.procOf(f.Gen)
-	if !p.ended() && !(p.killTold && p.killFired && f.Abandoned) || p.ended() && f.Abandoned {
+	if !p.ended() && (!p.killTold || !p.killFired || !f.Abandoned) || p.ended() && f.Abandoned {
 		w.failf("rule 7: %d is not over", f.Gen)
 	}
 	if slices.ContainsFunc(w.parcels, func(s *stored) bool { return s.holder == f.Gen }) {
