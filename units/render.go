@@ -2,7 +2,6 @@ package units
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/unit"
@@ -77,7 +76,7 @@ func (d Description) serviceName() string {
 	case KindContainer:
 		return d.Name + ".container"
 	case KindDropIn:
-		return filepath.ToSlash(filepath.Join(d.Name+".service.d", "handoffd.conf"))
+		return d.Name + ".service.d/handoffd.conf"
 	}
 	return d.Name + ".service"
 }
