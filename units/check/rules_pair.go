@@ -39,7 +39,7 @@ var pairRules = []Rule{
 	},
 	{
 		ID: "socket-conflicts", Severity: Loss, Man: "systemd.unit(5)",
-		Doc:   "Where a socket and the service that it starts conflict, starting the service shuts the socket: at once or at the next start the service inherits nothing.",
+		Doc:   "Where a socket and the service that it starts conflict, starting the service shuts the socket, at once or at the next start, and the service inherits nothing. Where the service wants the socket too, it is not defined which of the two holds.",
 		check: (*checker).socketConflicts,
 	},
 	{
