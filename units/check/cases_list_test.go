@@ -3,7 +3,11 @@ package check
 import (
 	"slices"
 	"strings"
+	"time"
 )
+
+// moment is long enough for what a mended pair must bear that is not about time.
+const moment = 300 * time.Millisecond
 
 func cases() []ruleCase {
 	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, storeCases, handoffdCases)
@@ -75,7 +79,7 @@ var pairCases = []ruleCase{
 		"app.service.d/test.conf": "[Service]\nRuntimeDirectory=app\n",
 	}, lost: asksAgain("unix", "/run/app/sock")},
 	{rule: "remain-after-exit", base: "plain", bad: dropIn("app.service", "[Service]\nRemainAfterExit=yes"), lost: afterExit},
-	{rule: "stop-when-unneeded", base: "plain", bad: dropIn("app.service", "[Unit]\nStopWhenUnneeded=yes"), lost: stays},
+	{rule: "stop-when-unneeded", base: "plain", bad: dropIn("app.service", "[Unit]\nStopWhenUnneeded=yes"), lost: stays(moment)},
 	{rule: "stdin-several", base: "plain", bad: files{
 		"app.service.d/test.conf": "[Service]\nStandardInput=socket\n",
 		"app.socket.d/test.conf":  "[Socket]\nListenStream=8081\n",
@@ -96,19 +100,19 @@ var processCases = []ruleCase{
 	{rule: "sockets-to-shell", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; /usr/local/bin/app; true'"),
 		mended: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; exec /usr/local/bin/app'"), lost: asks},
 	{rule: "notify-child", base: "plain", bad: files{"app.socket": "", "app.service": "[Service]\nType=notify\nTimeoutStartSec=1\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"},
-		mended: files{"app.socket": "", "app.service": "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"}, lost: stays},
+		mended: files{"app.socket": "", "app.service": "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"}, lost: stays(2 * time.Second)},
 	{rule: "notify-access-none", base: "plain", bad: dropIn("app.service", "[Service]\nNotifyAccess=none")},
 	{rule: "notify-no-unix", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStartSec=1\nRestrictAddressFamilies=AF_INET AF_INET6"),
-		mended: dropIn("app.service", "[Service]\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"), lost: stays},
+		mended: dropIn("app.service", "[Service]\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"), lost: stays(2 * time.Second)},
 	{rule: "kill-mode-none", base: "plain", bad: dropIn("app.service", "[Service]\nKillMode=none")},
-	{rule: "kill-signal", base: "plain", bad: dropIn("app.service", "[Service]\nKillSignal=SIGKILL"), lost: underWay("restart")},
-	{rule: "exec-stop-kills", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -9 $MAINPID"), lost: underWay("restart")},
+	{rule: "kill-signal", base: "plain", bad: dropIn("app.service", "[Service]\nKillSignal=SIGKILL"), lost: underWay(moment)},
+	{rule: "exec-stop-kills", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -9 $MAINPID"), lost: underWay(moment)},
 	{rule: "exec-stop-signals", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -s QUIT $MAINPID")},
 	{rule: "reload-async", base: "plain", bad: dropIn("app.service", "[Service]\nExecReload=/bin/kill -HUP $MAINPID")},
 	{rule: "reload-twice", base: "plain", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=/usr/local/bin/ctl reload")},
 	{rule: "reload-signal-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nReloadSignal=SIGUSR1")},
 	{rule: "pid-file", base: "plain", bad: dropIn("app.service", "[Service]\nPIDFile=/run/app.pid")},
-	{rule: "stop-timeout", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStopSec=1\nExecStart=\nExecStart=/usr/local/bin/app -drain-timeout 20s"), lost: underWay("restart")},
+	{rule: "stop-timeout", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStopSec=1\nExecStart=\nExecStart=/usr/local/bin/app -drain-timeout 20s"), lost: underWay(1500 * time.Millisecond)},
 }
 
 var storeCases = []ruleCase{
@@ -133,7 +137,7 @@ var handoffdCases = []ruleCase{
 		mended: dropIn("app.socket", "[Socket]\nListenStream=80"), lost: asksService("127.0.0.1:80")},
 	{rule: "handoffd-listen-ignored", base: "handoffd", bad: dropIn("app.service", handoffdStart+"--listen app=8080"+program)},
 	{rule: "handoffd-socket-not-wanted", base: "handoffd", bad: files{"app.service": withoutWants(good["handoffd"]["app.service"])}, lost: asksService("127.0.0.1:8080")},
-	{rule: "handoffd-type", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=forking\nTimeoutStartSec=1"), mended: files{}, lost: stays},
+	{rule: "handoffd-type", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=forking\nTimeoutStartSec=1"), mended: files{}, lost: stays(2 * time.Second)},
 	{rule: "handoffd-oneshot", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=oneshot")},
 	{rule: "handoffd-stdin", base: "handoffd", bad: dropIn("app.service", "[Service]\nStandardInput=socket"), lost: asks},
 	{rule: "handoffd-accept", base: "handoffd", bad: files{
@@ -141,9 +145,9 @@ var handoffdCases = []ruleCase{
 		"app.service":            "",
 		"app@.service":           strings.NewReplacer("FileDescriptorStoreMax=16\n", "", "Restart=on-failure\n", "").Replace(good["handoffd"]["app.service"]),
 	}, mended: files{}},
-	{rule: "handoffd-stop-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillMode=\n"+handoffdStart+"--stop-signal SIGUSR2"+program+" -drain-signal 12"), lost: underWay("restart")},
+	{rule: "handoffd-stop-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillMode=\n"+handoffdStart+"--stop-signal SIGUSR2"+program+" -drain-signal 12"), lost: underWay(moment)},
 	{rule: "handoffd-kill-mode", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillMode=process")},
-	{rule: "handoffd-kill-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillSignal=SIGQUIT"), lost: underWay("restart")},
+	{rule: "handoffd-kill-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nKillSignal=SIGQUIT"), lost: underWay(moment)},
 	{rule: "handoffd-reload-signal", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=\nReloadSignal=SIGUSR2")},
 	{rule: "handoffd-store", base: "handoffd", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/app -store"), lost: kept},
 	{rule: "handoffd-no-reload", base: "handoffd", bad: dropIn("app.service", "[Service]\nExecReload=")},

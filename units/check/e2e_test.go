@@ -271,20 +271,24 @@ func (e *experiment) state(states ...string) {
 	}
 }
 
-// underWay: the service is told something while a line is under way.
-func underWay(verb string) scenario {
+// underWay: the service is restarted while a line is under way, which takes some time.
+func underWay(bear time.Duration) scenario {
 	return func(e *experiment) error {
 		c := e.busy()
-		e.m.Systemctl(verb, "--no-block", "app.service")
-		if err := e.cut(c, 1500*time.Millisecond); err != nil {
+		e.m.Systemctl("restart", "--no-block", "app.service")
+		if err := e.cut(c, bear); err != nil {
 			return err
 		}
 		return errors.Join(e.send(c, "ng\n"), e.expect(c))
 	}
 }
 
-// stays: a connection is used again after a while.
-func stays(e *experiment) error {
+// stays: a connection is used again after some time.
+func stays(bear time.Duration) scenario {
+	return func(e *experiment) error { return e.stays(bear) }
+}
+
+func (e *experiment) stays(bear time.Duration) error {
 	e.m.TrySystemctl("start", "--no-block", "app.socket")
 	e.m.TrySystemctl("start", "--no-block", "app.service")
 	c, err := e.client()
@@ -294,7 +298,7 @@ func stays(e *experiment) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(e.ping(c), e.cut(c, 2*time.Second)); err != nil {
+	if err := errors.Join(e.ping(c), e.cut(c, bear)); err != nil {
 		return err
 	}
 	return e.ping(c)
