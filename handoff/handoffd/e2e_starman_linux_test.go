@@ -18,6 +18,7 @@ const (
 	psgi           = "/srv/holdfast-starman/app.psgi"
 	starmanSocket  = "holdfast-starman.socket"
 	starmanService = "holdfast-starman.service"
+	starmanFiles   = "--pid-file=/run/holdfast-starman/pid --status-file=/run/holdfast-starman/status"
 	starmanWorkers = 5
 )
 
@@ -130,7 +131,7 @@ func TestStarman(t *testing.T) {
 		// From now on a new one has longer than Perl takes to find out that the
 		// application is broken.
 		m.InstallUnit(starmanService+".d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+
-			"--compat server-starter --stop-signal QUIT --probation 4s -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
+			"--compat server-starter --stop-signal QUIT --probation 4s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
 		restart := ours.restart(t)
 		for _, c := range []struct {
 			what  string
@@ -141,9 +142,13 @@ func TestStarman(t *testing.T) {
 				t.Errorf("%s: %v, want at most %d cut or reset, and no other failure", c.what, c.Counts, c.stops*starmanWorkers)
 			}
 		}
-		t.Run("broken", func(t *testing.T) { breakStarman(t, ours, ours.version(reloads)) })
+		// By the tool that is there already, which returns when the old one is gone.
+		ours.answers("the third")
+		m.Output("sh", "-c", "/usr/bin/start_server --restart "+starmanFiles)
+		t.Run("broken", func(t *testing.T) { breakStarman(t, ours, "the third") })
 		m.Systemctl("stop", starmanSocket, starmanService)
 
+		theirs.answers(theirs.version(0))
 		m.Systemctl("start", theirs.service)
 		waitFor(t, "start_server", func() bool {
 			return strings.Contains(m.Output("sh", "-c", "cat /run/start-server.status || true"), ":")
@@ -159,7 +164,6 @@ func TestStarman(t *testing.T) {
 // breakStarman: an application that does not load is undone, and none of the clients
 // of the one that does, and answers want, notices.
 func breakStarman(t *testing.T, s starman, want string) {
-	waitFor(t, want, func() bool { return s.get(t) == want })
 	s.application(`die "the application is broken"`)
 	counts := s.load(t, func(*loadtest.Load) {
 		if out, err := s.m.TrySystemctl("reload", s.service); err == nil {
@@ -185,9 +189,7 @@ func breakStarman(t *testing.T, s starman, want string) {
 			t.Errorf("the %s does not say why:\n%s", what, text)
 		}
 	}
-	s.answers("mended")
-	s.m.Systemctl("reload", s.service)
-	waitFor(t, "the mended application", func() bool { return s.get(t) == "mended" })
+	t.Logf("%s: a reload that is undone: %v", s.service, counts)
 }
 
 // installStarman installs both services.
