@@ -11,7 +11,7 @@ const module = "github.com/holdfast-go/holdfast/"
 
 // arrows says what each package of this module may import of this module. What
 // is not listed may import nothing of it. The rooms stay apart so that each can
-// be used, and read, without the others: see "Rooms" in the README.
+// be used, and read, without the others: see "What is here" in the README.
 var arrows = map[string][]string{
 	"activation":                  nil,
 	"notify":                      nil,
