@@ -76,12 +76,16 @@ func (p *place) leave(ctx context.Context, s *Service) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(s.epoch.Load().finishing, func() { cancel(ErrDraining) })()
+	finishing := s.epoch.Load().finishing
+	defer context.AfterFunc(finishing, func() { cancel(ErrDraining) })()
 	err := p.shut(ctx, s.o.LameDuck)
-	if err != nil {
-		err = errors.Join(err, p.open())
+	if err == nil {
+		return nil
 	}
-	return err
+	if finishing.Err() != nil && !errors.Is(err, ErrDraining) {
+		err = fmt.Errorf("%w: %w", ErrDraining, err) // which has closed the listener
+	}
+	return errors.Join(err, p.open())
 }
 
 // begin makes Ready negative.
