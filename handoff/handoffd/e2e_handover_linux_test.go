@@ -114,7 +114,7 @@ func TestResume(t *testing.T) {
 		{mode: "crashes", reason: []string{"exit status 1", "crashed in Load"}, takes: true},
 	}
 	keeper := systemdtest.Build(t, "./testdata/keeper")
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		const path = "/usr/local/bin/keeper"
 		m.InstallFile(path, keeper, 0o755)
 		mode := func(s string) { m.WriteFile("/etc/keeper", []byte(s+"\n"), 0o644) }

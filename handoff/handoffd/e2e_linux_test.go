@@ -31,7 +31,17 @@ const (
 
 // onEachSystemd runs f with the pair of units installed, and the programs.
 func onEachSystemd(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {
-	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+	onSystemds(t, systemdtest.Options{}, f)
+}
+
+// onTwoSystemds is onEachSystemd for what takes long and lies between handoffd and the
+// program, or the kernel: "all" is the stable one and the newest.
+func onTwoSystemds(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {
+	onSystemds(t, systemdtest.Options{All: []string{"252", "262"}}, f)
+}
+
+func onSystemds(t *testing.T, o systemdtest.Options, f func(t *testing.T, m *systemdtest.Machine)) {
+	systemdtest.Run(t, o, func(t *testing.T, m *systemdtest.Machine) {
 		install(t, m)
 		f(t, m)
 	})

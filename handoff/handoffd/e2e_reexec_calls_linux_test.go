@@ -68,8 +68,7 @@ func TestReexecKeepsCalls(t *testing.T) {
 
 // TestReexecKeepsWatch: generations are watched as before, and so is handoffd.
 func TestReexecKeepsWatch(t *testing.T) {
-	systemdtest.Run(t, systemdtest.Options{All: []string{"252", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
-		install(t, m)
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
 		const limit = 2 * time.Second
 		begin(t, m, fmt.Sprintf("[Service]\nWatchdogSec=%v\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s -- /usr/local/bin/holdfast-http\n", limit.Seconds()))

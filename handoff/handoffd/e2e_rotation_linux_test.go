@@ -37,7 +37,7 @@ func out(t *testing.T, m *systemdtest.Machine) {
 // and every client is served or refused, whether the program knows of it or not.
 func TestLeavingRotation(t *testing.T) {
 	const requests, clients = 300, 16
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallFile("/usr/local/bin/plain", systemdtest.Build(t, plainGo), 0o755)
 		undrain := func(t *testing.T) {
 			if text, err := handoffd(t, m, "undrain"); err != nil {
