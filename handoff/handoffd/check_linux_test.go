@@ -86,7 +86,7 @@ func TestCheckJSON(t *testing.T) {
 // TestCheckLiveUnit asks a running manager for its units: those that it has loaded,
 // with what systemctl set-property has added.
 func TestCheckLiveUnit(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		run := func(args ...string) report {
 			t.Helper()
 			out, _ := handoffd(t, m, append([]string{"check", "--json"}, args...)...)

@@ -50,7 +50,7 @@ func TestBadSuccessors(t *testing.T) {
 		{name: "leaves by itself", flags: "--probation 30s", program: python + "s.send(b'READY=1')\ns.send(b'STOPPING=1')\ntime.sleep(1)\n",
 			reason: []string{"stopped by itself"}},
 	}
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		good := m.ReadFile("/usr/local/bin/holdfast-http")
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // TestCallerGoes: a reload goes on without the one who asked for it, and its
 // verdict is kept.
 func TestCallerGoes(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 2s\n")
 		ctx, kill := context.WithCancel(t.Context())
 		defer kill()
@@ -28,7 +28,7 @@ func TestCallerGoes(t *testing.T) {
 // TestLongReload: a reload, and a start, may take longer than TimeoutStartSec=.
 // handoffd has its own time limit.
 func TestLongReload(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nTimeoutStartSec=2s\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 3s\n")
 		m.Systemctl("reload", service)
 		if state := m.Property(service, "ActiveState"); state != "active" {

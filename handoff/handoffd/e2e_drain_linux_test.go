@@ -66,7 +66,7 @@ func says(t *testing.T, m *systemdtest.Machine, text string) func() bool {
 // TestReloadDuringDrain: a generation that has work left does not hold up the next
 // reload, and finishes its work.
 func TestReloadDuringDrain(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 5m -- /usr/local/bin/holdfast-http -drain-timeout 5m\n")
 		result := underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {
 			upload := startUpload(t, m)
@@ -92,7 +92,7 @@ func TestReloadDuringDrain(t *testing.T) {
 // TestDrainTimeout: a generation that does not end in time, nor asks for more, is
 // killed, and only what it still held is lost.
 func TestDrainTimeout(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		// Its successors are of another make, for plaingo has losses of its own.
 		const path = "/usr/local/bin/next"
 		m.InstallFile(path, systemdtest.Build(t, plainGo), 0o755)
@@ -119,7 +119,7 @@ func TestDrainTimeout(t *testing.T) {
 // TestHoldExpires: a successor that is neither committed nor aborted in time is
 // undone.
 func TestHoldExpires(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --hold-timeout 1s -- /usr/local/bin/holdfast-http\n")
 		before := serving(t, m)
 		result := underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {

@@ -190,7 +190,7 @@ signal.signal(signal.SIGTERM, stop)
 s.send(("READY=1\nSTATUS=%d has %s." % (os.getpid(), " ".join(names))).encode())
 while True: signal.pause()
 `
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		const path = "/usr/local/bin/stores"
 		m.WriteFile(path, []byte(program), 0o755)
 		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")

@@ -34,8 +34,9 @@ func onEachSystemd(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {
 	onSystemds(t, systemdtest.Options{}, f)
 }
 
-// onTwoSystemds is onEachSystemd for what takes long and lies between handoffd and the
-// program, or the kernel: "all" is the stable one and the newest.
+// onTwoSystemds is onEachSystemd for what takes long, or lies between handoffd and its
+// callers, the program or the kernel: "all" is Debian 12's and the newest to it, and
+// HOLDFAST_SYSTEMD=247,252,257,262 is all of them.
 func onTwoSystemds(t *testing.T, f func(t *testing.T, m *systemdtest.Machine)) {
 	onSystemds(t, systemdtest.Options{All: []string{"252", "262"}}, f)
 }

@@ -31,7 +31,7 @@ func TestReloadsByTheClock(t *testing.T) {
 		requests = 50_000
 		clients  = 32 // half of which keep their connections
 	)
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 300ms\n")
 		main := m.Property(service, "MainPID")
 		alone := func() { t.Helper(); waitFor(t, "one generation", func() bool { return generations(t, m) == 1 }) }

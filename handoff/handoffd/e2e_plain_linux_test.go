@@ -39,7 +39,7 @@ func TestPlainProgram(t *testing.T) {
 // when it comes. So a reload costs each client one request at most.
 func TestPlainGo(t *testing.T) {
 	const reloads, requests, clients = 6, 500, 8
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallFile("/usr/local/bin/plain", systemdtest.Build(t, plainGo), 0o755)
 		for _, keepAlive := range []bool{false, true} {
 			t.Run(fmt.Sprintf("keepAlive=%v", keepAlive), func(t *testing.T) {

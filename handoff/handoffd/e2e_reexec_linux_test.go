@@ -154,7 +154,7 @@ func TestReexecToBadPrograms(t *testing.T) {
 	script := func(m *systemdtest.Machine, mode os.FileMode, text string) func(string) {
 		return func(path string) { m.WriteFile(path, []byte(text), mode) }
 	}
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
 		begin(t, m, "")
 		main := m.Property(service, "MainPID")
@@ -198,7 +198,7 @@ func TestReexecToBadPrograms(t *testing.T) {
 // TestStopWhileReexec: a stop is not lost, whenever it comes.
 func TestStopWhileReexec(t *testing.T) {
 	const times = 8
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
 		begin(t, m, "[Service]\nRestart=no\n")
 		for i := range times {

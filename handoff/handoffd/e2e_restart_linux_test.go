@@ -113,7 +113,7 @@ func TestDeaths(t *testing.T) {
 // TestManyReloads: ten at once are answered, each by a generation that was started
 // after it was asked for.
 func TestManyReloads(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 300ms\n")
 		underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {
 			progress(t, load, 100)
@@ -186,7 +186,7 @@ func TestStops(t *testing.T) {
 // handoffd as without it.
 func TestStopKills(t *testing.T) {
 	const path = "/usr/local/bin/next"
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.WriteFile(path, []byte("#!/bin/sh\ntrap '' TERM\nwhile true; do sleep 1000; done\n"), 0o755)
 		const alone = "alone.service"
 		m.InstallUnit(alone, "[Service]\nType=exec\nTimeoutStopSec=1s\nExecStart="+path+"\n")

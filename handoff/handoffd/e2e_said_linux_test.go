@@ -27,7 +27,7 @@ func statusOf(t *testing.T, m *systemdtest.Machine) control.Status {
 // passed on, for as long as it does.
 func TestSaid(t *testing.T) {
 	const path = "/usr/local/bin/next"
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		program := func(says string) {
 			t.Helper()
 			m.WriteFile(path, []byte(python+says), 0o755)

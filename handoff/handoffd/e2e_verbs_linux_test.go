@@ -97,7 +97,7 @@ func TestHold(t *testing.T) {
 
 // TestVerbs: what verbs exit with, and what they say.
 func TestVerbs(t *testing.T) {
-	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		for _, verb := range []string{"reload", "commit", "abort", "status"} {
 			out, err := handoffd(t, m, verb)
 			if code := exitCode(t, err); code != exitUnavailable || !strings.Contains(out, "/run/holdfast-app/control") {
