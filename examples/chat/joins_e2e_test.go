@@ -54,10 +54,16 @@ func TestJoins(t *testing.T) {
 				}
 			})
 		}
-		for n := range int64(replacements + 1) {
+		for n := range replacements + 1 {
+			// Of this generation: one that is replaced before it has the rooms turns away
+			// who waits for them.
+			var want [len(joined)]int64
+			for i := range joined {
+				want[i] = joined[i].Load() + 10
+			}
 			exampletest.WaitFor(t, ctx, "visits", func() bool {
 				for i := range joined {
-					if joined[i].Load() < 10*(n+1) {
+					if joined[i].Load() < want[i] {
 						return false
 					}
 				}

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -38,7 +39,7 @@ func (c *client) begin(ctx context.Context, message []byte) context.Context {
 func (c *client) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doing, c.message, c.call, c.final = waiting, nil, new(Call), false
+	c.doing, c.message, c.call, c.final, c.told = waiting, nil, new(Call), false, false
 	if c.frozen != nil {
 		c.setReadDeadlineLocked(past)
 	}
@@ -66,10 +67,15 @@ func (c *client) beginWrite() {
 	c.setWriteDeadline()
 }
 
-func (c *client) endWrite() {
+// endWrite notes whether that was the last answer: another server must not give it
+// once more.
+func (c *client) endWrite(answer []byte) {
+	var r reply
+	last := json.Unmarshal(bytes.TrimRight(answer, "\x00"), &r) != nil || !r.Continues
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = false
+	c.told = c.told || last
 	c.tell()
 }
 
@@ -102,7 +108,7 @@ func (c *client) freeze(ctx context.Context, pending []uint64) (carried Carried,
 	for !c.ended && !c.final {
 		number := c.call.Number()
 		open := number == 0 || slices.Contains(pending, number)
-		if c.doing == parked || c.doing == answering && !c.writing && open {
+		if c.doing == parked || c.doing == answering && !c.writing && !c.told && open {
 			c.carried = true
 			rest, _ := c.r.Peek(c.r.Buffered()) // its goroutine does not read
 			return Carried{Call: c.message, Rest: bytes.Clone(rest), Number: number}, true

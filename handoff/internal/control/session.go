@@ -31,6 +31,7 @@ type client struct {
 	// For Freeze; of mu as well.
 	doing   activity
 	writing bool
+	told    bool          // the call has its last answer
 	final   bool          // it asks for what no other server can go on with
 	call    *Call         // the last one, or the next
 	message []byte        // of the call that is being answered
@@ -101,7 +102,7 @@ func (c *client) read() ([]byte, error) {
 func (c *client) Write(_ context.Context, answer []byte) (int, error) {
 	c.beginWrite()
 	n, err := c.conn.Write(answer)
-	c.endWrite()
+	c.endWrite(answer)
 	c.broken = c.broken || err != nil
 	return n, err
 }
