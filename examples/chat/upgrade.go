@@ -64,8 +64,12 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	case <-s.draining:
-		http.Error(w, "the rooms have not come", http.StatusServiceUnavailable)
-		return
+		select {
+		case <-s.owned: // both
+		default:
+			http.Error(w, "the rooms have not come", http.StatusServiceUnavailable)
+			return
+		}
 	}
 	c, rw, _, err := ws.HTTPUpgrader{Timeout: handshakeTimeout}.Upgrade(r, w)
 	if err != nil {

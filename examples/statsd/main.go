@@ -111,8 +111,12 @@ func show(c *counters, loaded, draining <-chan struct{}) http.Handler {
 		case <-r.Context().Done():
 			return
 		case <-draining:
-			http.Error(w, "the counters have not come", http.StatusServiceUnavailable)
-			return
+			select {
+			case <-loaded: // both
+			default:
+				http.Error(w, "the counters have not come", http.StatusServiceUnavailable)
+				return
+			}
 		}
 		b, err := c.marshal()
 		if err != nil {
