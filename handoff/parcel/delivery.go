@@ -88,6 +88,15 @@ func parseNote(m []byte, descriptors int) (note, error) {
 			}
 		}
 	}
+	words := 0
+	for _, key := range []string{"ID", "OWNED", "QUIESCE", "TAKEN", "RELEASE", "RELEASED", "RESUME", "RESUMED"} {
+		if _, ok := fields[key]; ok {
+			words++
+		}
+	}
+	if words > 1 {
+		return note{}, fmt.Errorf("%w: it says several things at once", ErrFormat)
+	}
 	v, ok := fields["ID"]
 	if !ok {
 		return n, nil
@@ -101,7 +110,7 @@ func parseNote(m []byte, descriptors int) (note, error) {
 	if err := checkFDName(n.name); err != nil {
 		return note{}, fmt.Errorf("%w: delivery %d: %w", ErrFormat, n.id, err)
 	}
-	if descriptors == 0 {
+	if descriptors <= 0 {
 		return note{}, fmt.Errorf("%w: delivery %d, %q, has no descriptors", ErrFormat, n.id, n.name)
 	}
 	return n, nil

@@ -150,7 +150,7 @@
 // Each message is text, at most 4,096 bytes: lines of KEY=VALUE separated by
 // newlines, the first being HANDOFF=1. Keys that are not known are ignored, and
 // messages without a known key; of two lines with one key the first counts. A
-// message of another version is refused.
+// message of another version is refused, and one that says two of these at once.
 //
 //	HANDOFF=1        manager to generation, with 1 to 253 descriptors: what was
 //	ID=7             stored under the name, as FDNAME= of sd_notify(3) has it.

@@ -229,6 +229,7 @@ func TestParseNote(t *testing.T) {
 		{"HANDOFF=1\nID=1\nFDNAME=a", 0, note{}, ErrFormat},
 		{"HANDOFF=1\nID=1\nFDNAME=a:b", 1, note{}, ErrFormat},
 		{"HANDOFF=1\nTAKEN=", 0, note{}, ErrFormat},
+		{"HANDOFF=1\nTAKEN=3\nOWNED=1", 0, note{}, ErrFormat},
 	} {
 		got, err := parseNote([]byte(c.text), c.descriptors)
 		if got != c.want || !errors.Is(err, c.err) {
