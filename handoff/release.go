@@ -108,6 +108,10 @@ func (s *Service) resumeStates() error {
 		st.saved = false
 		st.loaded.Store(true) // what comes back of it is no news
 		st.kept.Store(true)
+		// A later successor must not find it before what will be saved for it.
+		if st.parcel != "" {
+			s.report(s.store.remove(ctx, st.parcel))
+		}
 		if st.Resume == nil {
 			continue
 		}
@@ -115,5 +119,6 @@ func (s *Service) resumeStates() error {
 			errs = append(errs, fmt.Errorf("handoff: resume state %q: %w", st.name, err))
 		}
 	}
+	s.report(s.manager.Barrier(ctx))
 	return errors.Join(errs...)
 }

@@ -97,6 +97,7 @@ type state struct {
 	loaded atomic.Bool
 	kept   atomic.Bool // this generation goes on with what it had saved
 	saved  bool        // since it last began to serve
+	parcel string      // in which it was saved last
 }
 
 // accepts returns why a version cannot be read, if so.
@@ -130,7 +131,8 @@ func (s *Service) save(ctx context.Context) error {
 		data, err := st.Save(ctx)
 		if err == nil {
 			payload := s.record(record{version: st.Version, data: data})
-			err = s.store.leave(ctx, uniqueName(parcelPrefix), 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
+			st.parcel = uniqueName(parcelPrefix)
+			err = s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("handoff: save state %q: %w: %w", st.name, ErrLost, err))

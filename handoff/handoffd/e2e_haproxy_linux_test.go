@@ -11,7 +11,8 @@ import (
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
-// haproxyConfig has two back ends, and asks each every 100 ms whether it is ready.
+// haproxyConfig has two back ends, and asks each every 500 ms whether it is ready,
+// which is also how long it waits for the connection.
 const haproxyConfig = `
 global
 	maxconn 1000
@@ -21,12 +22,14 @@ defaults
 	timeout connect 5s
 	timeout client 60s
 	timeout server 60s
+	timeout check 5s
+	option redispatch
 frontend front
 	bind 127.0.0.1:8080
 	default_backend back
 backend back
 	option httpchk GET /ready
-	default-server check inter 100ms fall 1 rise 1
+	default-server check inter 500ms fall 1 rise 1
 	server a 127.0.0.1:8081
 	server b 127.0.0.1:8082
 `
@@ -57,14 +60,14 @@ func TestBehindHAProxy(t *testing.T) {
 			}
 			progress(t, load, requests)
 			for range times {
-				verb("drain", "--control", "/run/a/control", "--lame-duck", "1s")
+				verb("drain", "--control", "/run/a/control", "--lame-duck", "2s")
 				progress(t, load, requests) // by the other
 				verb("undrain", "--control", "/run/a/control")
 				waitFor(t, "HAProxy to see a again", func() bool { return up(t, m, "a") })
 				progress(t, load, requests)
 			}
 			// The other one leaves for good.
-			verb("drain", "--control", "/run/b/control", "--lame-duck", "1s", "--stop-socket")
+			verb("drain", "--control", "/run/b/control", "--lame-duck", "2s", "--stop-socket")
 			if state := m.Property("b.socket", "ActiveState"); state != "inactive" {
 				t.Errorf("b.socket is %s", state)
 			}
