@@ -81,15 +81,16 @@ func parseNote(m []byte, descriptors int) (note, error) {
 	)
 	_, n.owned = fields["OWNED"]
 	n.quiesce, n.rejoin = fields["QUIESCE"] == "1", fields["QUIESCE"] == "0"
+	words := 0
 	for key, number := range n.numbers() {
 		if v, ok := fields[key]; ok {
+			words++
 			if *number, err = parseID(key, v); err != nil {
 				return note{}, err
 			}
 		}
 	}
-	words := 0
-	for _, key := range []string{"ID", "OWNED", "QUIESCE", "TAKEN", "RELEASE", "RELEASED", "RESUME", "RESUMED"} {
+	for _, key := range []string{"ID", "OWNED", "QUIESCE"} {
 		if _, ok := fields[key]; ok {
 			words++
 		}

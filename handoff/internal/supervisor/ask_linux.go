@@ -184,12 +184,11 @@ type GenerationStatus struct {
 // Status returns the service as it stands, and a channel that is closed when that
 // has changed.
 func (s *Supervisor) Status() (status Status, changed <-chan struct{}, err error) {
-	done := make(chan struct{})
-	if !s.post(func() { status, changed = s.status(), s.changed; close(done) }) {
-		return Status{}, nil, ErrEnded
-	}
-	<-done
-	return status, changed, nil
+	err = s.call(func() error {
+		status, changed = s.status(), s.changed
+		return nil
+	})
+	return status, changed, err
 }
 
 func (s *Supervisor) status() Status {
