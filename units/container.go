@@ -3,7 +3,8 @@ package units
 import "strings"
 
 // containerUnit is a quadlet: Podman makes the service of it
-// (podman-systemd.unit(5)).
+// (podman-systemd.unit(5)). That takes Podman 4.4, which Debian has from 13 on; any
+// systemd from 247 will do.
 func (d Description) containerUnit() *Unit {
 	b := newBuilder(d.serviceName())
 	b.unit.Comment = "The container of " + strings.Join(d.socketFiles(), " and ") + ", for /etc/containers/systemd: Podman 4.4 and\nlater make " + d.Name + ".service of it."

@@ -9,7 +9,7 @@ import (
 // TestContainerServes: Podman makes a service of the quadlet and passes the socket
 // in, and nobody is refused when the container is restarted.
 func TestContainerServes(t *testing.T) {
-	onMachines(t, systemdtest.Options{Packages: []string{"podman"}, All: []string{"257", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
+	onMachines(t, systemdtest.Options{Packages: []string{"podman"}}, func(t *testing.T, m *systemdtest.Machine) {
 		const image = "/run/image"
 		m.InstallFile(image+"/holdfast-http", systemdtest.Build(t, examples+"http"), 0o755)
 		// No overlay file system on one.

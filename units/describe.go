@@ -29,7 +29,8 @@ const (
 	// KindAccept is a program that is started for each connection, which is its
 	// standard input and output.
 	KindAccept Kind = "accept"
-	// KindContainer is a container that inherits its sockets: a Podman quadlet.
+	// KindContainer is a container that inherits its sockets: a Podman quadlet. It
+	// takes Podman 4.4, which is newer than that of Debian 12.
 	KindContainer Kind = "container"
 	// KindDropIn is a drop-in that puts handoffd around a service that is there.
 	KindDropIn Kind = "drop-in"
@@ -52,7 +53,7 @@ var about = map[Kind]string{
 	KindStore:          "a service that leaves connections and state in the fd store, as package handoff does",
 	KindSocket:         "a service that inherits its sockets, and keeps nothing else",
 	KindAccept:         "a program that is started for each connection (Accept=yes)",
-	KindContainer:      "a container that inherits its sockets, as a Podman quadlet; PROGRAM is the image",
+	KindContainer:      "a container that inherits its sockets, as a quadlet (Podman 4.4); PROGRAM is the image",
 	KindDropIn:         "a drop-in that puts handoffd around a service that is there; no sockets",
 }
 

@@ -11,6 +11,8 @@
 // that stands already is left alone, unless its recipe has changed or -force is
 // given; do not rebuild one while a test runs on it. With -packages they are other
 // roots, for the tests that ask for just these packages in systemdtest.Options.
+// podman is trixie's in bullseye and bookworm too, with the libraries that it needs:
+// their own knows no quadlets. systemd stays theirs.
 //
 // It needs root, mmdebstrap, the keys of the Debian archive and a way to a
 // mirror.

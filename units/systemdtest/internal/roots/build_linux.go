@@ -21,9 +21,10 @@ const (
 	// DefaultMirror serves every suite of Recipes.
 	DefaultMirror = "http://deb.debian.org/debian"
 
-	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	stamp   = "etc/holdfast-recipe" // what the root was made by
-	aside   = ".building-"
+	keyring   = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	mergedUsr = "/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh" // of mmdebstrap's package
+	stamp     = "etc/holdfast-recipe"                               // what the root was made by
+	aside     = ".building-"
 )
 
 // Options says how to build.
@@ -33,11 +34,29 @@ type Options struct {
 	Log    io.Writer // gets what mmdebstrap prints; nil: nobody
 }
 
-// arguments are mmdebstrap's, less the target folder.
-func (r Recipe) arguments(mirror string) []string {
-	return []string{
+// arguments are mmdebstrap's before the target folder and after it.
+func (r Recipe) arguments(mirror string) (before, sources []string) {
+	include, backports := slices.Clone(packages), []string(nil)
+	sources = []string{mirror}
+	for _, p := range r.Packages {
+		b, ok := r.Backports[p]
+		if !ok {
+			include = append(include, p)
+			continue
+		}
+		for _, p := range b.Packages {
+			include = append(include, p+"/"+b.Suite)
+		}
+		sources = []string{fmt.Sprintf("deb %s %s main", mirror, r.Suite), fmt.Sprintf("deb %s %s main", mirror, b.Suite)}
+		backports = []string{
+			fmt.Sprintf("--aptopt=APT::Default-Release %q", r.Suite),
+			// trixie's base-files refuses a /bin that is not a link.
+			"--setup-hook=" + mergedUsr,
+		}
+	}
+	return slices.Concat([]string{
 		"--mode=root", "--format=directory", "--variant=apt",
-		"--include=" + strings.Join(append(slices.Clip(packages), r.Packages...), ","),
+		"--include=" + strings.Join(include, ","),
 		// An old release's index is past its date.
 		`--aptopt=Acquire::Check-Valid-Until "false"`,
 		`--aptopt=Acquire::Retries "3"`,
@@ -45,8 +64,7 @@ func (r Recipe) arguments(mirror string) []string {
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--keyring=" + keyring,
-		r.Suite, mirror,
-	}
+	}, backports, []string{r.Suite}), sources
 }
 
 // Build makes the root of r in folder, unless it is there and made by the same
@@ -61,8 +79,8 @@ func (r Recipe) Build(ctx context.Context, folder string, o Options) (built bool
 	if o.Mirror == "" {
 		o.Mirror = DefaultMirror
 	}
-	arguments := r.arguments(o.Mirror)
-	recipe := "mmdebstrap " + strings.Join(arguments, " ") + "\n"
+	before, sources := r.arguments(o.Mirror)
+	recipe := "mmdebstrap " + strings.Join(slices.Concat(before, sources), " ") + "\n"
 	current := func() bool {
 		made, err := os.ReadFile(filepath.Join(r.Path(folder), stamp))
 		return err == nil && string(made) == recipe && !o.Force
@@ -101,7 +119,7 @@ func (r Recipe) Build(ctx context.Context, folder string, o Options) (built bool
 		}
 	}()
 	root := filepath.Join(work, "new")
-	if err := debootstrap(ctx, append(slices.Clip(arguments[:len(arguments)-1]), root, o.Mirror), o.Log); err != nil {
+	if err := debootstrap(ctx, slices.Concat(before, []string{root}, sources), o.Log); err != nil {
 		return false, err
 	}
 	if _, err := Version(ctx, root); err != nil {

@@ -20,9 +20,9 @@ fail) echo 'E: no such mirror' >&2; exit 1 ;;
 hang) : >"$FAKE/hangs"; exec sleep 1000 ;;
 empty) exit 0 ;;
 esac
-shift $(($# - 2))
-mkdir -p "$1/usr/bin" "$1/etc"
-cp "$FAKE/systemctl" "$1/usr/bin/systemctl"
+while [ "${1#--}" != "$1" ]; do shift; done
+mkdir -p "$2/usr/bin" "$2/etc"
+cp "$FAKE/systemctl" "$2/usr/bin/systemctl"
 `
 
 // fake puts a mmdebstrap of the test's own first on PATH.
@@ -99,6 +99,36 @@ func TestBuildOnceForEachRecipe(t *testing.T) {
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 3 { // the roots and the lock
 		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+}
+
+// TestBackports: what a later release brings is named, each package, and the root's
+// own release is preferred for the rest.
+func TestBackports(t *testing.T) {
+	dir := fake(t)
+	folder := t.TempDir()
+	r := Recipe{Name: "1", Suite: "old", Backports: map[string]Backport{"b": {"new", []string{"b", "libb"}}}}
+	for _, c := range []struct {
+		packages   []string
+		has, lacks string
+	}{
+		{[]string{"a"}, "python3,a --aptopt", "Default-Release"},
+		{[]string{"a", "b", "c"}, "python3,a,b/new,libb/new,c --aptopt", ",b,"},
+		{[]string{"b"}, ` --aptopt=APT::Default-Release "old" --setup-hook=` + mergedUsr + " old ", ",b,"},
+		{[]string{"b", "a"}, "/new deb http://mirror old main deb http://mirror new main", " old http"},
+	} {
+		r := r.With(c.packages)
+		if built, err := r.Build(t.Context(), folder, Options{Mirror: "http://mirror"}); err != nil || !built {
+			t.Fatalf("%q: built %t, %v", c.packages, built, err)
+		}
+		list, err := os.ReadFile(filepath.Join(dir, "runs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(list)), "\n")
+		if last := lines[len(lines)-1]; !strings.Contains(last, c.has) || strings.Contains(last, c.lacks) {
+			t.Errorf("%q: mmdebstrap %s\nwant %q and not %q in it", c.packages, last, c.has, c.lacks)
+		}
 	}
 }
 
