@@ -36,19 +36,19 @@ type Options struct {
 
 // arguments are mmdebstrap's before the target folder and after it.
 func (r Recipe) arguments(mirror string) (before, sources []string) {
-	include, backports := slices.Clone(packages), []string(nil)
+	include, mixed := slices.Clone(packages), []string(nil)
 	sources = []string{mirror}
 	for _, p := range r.Packages {
-		b, ok := r.Backports[p]
+		backports, ok := r.Backports[p]
 		if !ok {
 			include = append(include, p)
 			continue
 		}
-		for _, p := range b.Packages {
-			include = append(include, p+"/"+b.Suite)
+		for _, p := range backports {
+			include = append(include, p+"/"+r.Later)
 		}
-		sources = []string{fmt.Sprintf("deb %s %s main", mirror, r.Suite), fmt.Sprintf("deb %s %s main", mirror, b.Suite)}
-		backports = []string{
+		sources = []string{fmt.Sprintf("deb %s %s main", mirror, r.Suite), fmt.Sprintf("deb %s %s main", mirror, r.Later)}
+		mixed = []string{
 			fmt.Sprintf("--aptopt=APT::Default-Release %q", r.Suite),
 			// trixie's base-files refuses a /bin that is not a link.
 			"--setup-hook=" + mergedUsr,
@@ -64,7 +64,7 @@ func (r Recipe) arguments(mirror string) (before, sources []string) {
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--keyring=" + keyring,
-	}, backports, []string{r.Suite}), sources
+	}, mixed, []string{r.Suite}), sources
 }
 
 // Build makes the root of r in folder, unless it is there and made by the same

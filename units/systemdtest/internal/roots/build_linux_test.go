@@ -107,7 +107,7 @@ func TestBuildOnceForEachRecipe(t *testing.T) {
 func TestBackports(t *testing.T) {
 	dir := fake(t)
 	folder := t.TempDir()
-	r := Recipe{Name: "1", Suite: "old", Backports: map[string]Backport{"b": {"new", []string{"b", "libb"}}}}
+	r := Recipe{Name: "1", Suite: "old", Later: "new", Backports: map[string][]string{"b": {"b", "libb"}}}
 	for _, c := range []struct {
 		packages   []string
 		has, lacks string

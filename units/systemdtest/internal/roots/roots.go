@@ -18,30 +18,27 @@ const Command = "go run github.com/holdfast-go/holdfast/units/systemdtest/mkroot
 // that the suite had when the recipe was written; a rolling suite moves on.
 type Recipe struct {
 	Name, Suite string
-	Packages    []string            // beyond those that each root has
-	Backports   map[string]Backport // by the package that is asked for
-}
+	Packages    []string // beyond those that each root has
 
-// A Backport is a package of a later release, with the packages that it needs from
-// there. apt wants them named: it takes nothing from a release that it does not
-// prefer.
-type Backport struct {
-	Suite    string
-	Packages []string
+	// Backports are packages that are taken from the release Later, each with those
+	// that it needs from there. apt wants them named: it takes nothing from a release
+	// that it does not prefer.
+	Later     string
+	Backports map[string][]string
 }
 
 // podman makes services of quadlets from version 4.4 on, which neither bullseye nor
 // bookworm has. systemd and its libraries stay the release's own.
-var podman = map[string]Backport{"podman": {"trixie", []string{
+var podman = map[string][]string{"podman": {
 	"podman", "crun", "netavark",
 	"libc6", "libc-bin", "base-files",
 	"gpg", "libgpgme11t64", "libpam0g", "libsemanage2", "libsemanage-common", "libsqlite3-0", "libsubid5", "passwd",
-}}}
+}}
 
 // Recipes are the roots there are, oldest systemd first.
 var Recipes = []Recipe{
-	{Name: "247", Suite: "bullseye", Backports: podman},
-	{Name: "252", Suite: "bookworm", Backports: podman},
+	{Name: "247", Suite: "bullseye", Later: "trixie", Backports: podman},
+	{Name: "252", Suite: "bookworm", Later: "trixie", Backports: podman},
 	{Name: "257", Suite: "trixie"},
 	{Name: "262", Suite: "sid"},
 }
