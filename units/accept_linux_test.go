@@ -119,3 +119,21 @@ func TestAcceptServes(t *testing.T) {
 		}
 	})
 }
+
+// TestAcceptRefusesService is why Render refuses several names for KindAccept: systemd
+// does not start a socket of Accept=yes that names its service.
+func TestAcceptRefusesService(t *testing.T) {
+	onMachines(t, systemdtest.Options{All: []string{"252", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
+		m.WriteFile("/usr/local/bin/echo-lines", []byte("#!/bin/sh\nexec cat\n"), 0o755)
+		d := Description{Name: "lines", Kind: KindAccept, Sockets: []Socket{{"lines", "unix", "/run/lines"}}, Command: []string{"/usr/local/bin/echo-lines"}}
+		manager{t: t, m: m}.install(rendered(t, d))
+		m.Systemctl("start", "lines.socket")
+		m.Systemctl("stop", "lines.socket")
+		for _, service := range []string{"lines.service", "lines@1.service"} {
+			m.InstallUnit("lines.socket.d/service.conf", "[Socket]\nService="+service+"\n")
+			if out, err := m.TrySystemctl("start", "lines.socket"); err == nil {
+				t.Errorf("systemd %d starts a socket of Accept=yes with Service=%s: %s", m.Version(), service, out)
+			}
+		}
+	})
+}

@@ -224,7 +224,7 @@ func (d Description) checkSockets() error {
 		}
 	}
 	if d.Kind == KindAccept && len(d.names()) > 1 {
-		return fmt.Errorf("the kind %s has one socket unit, and these are the names of several: %q", d.Kind, d.names())
+		return fmt.Errorf("the kind %s has one socket unit, since with Accept=yes there is no Service=, and these are the names of several: %q: want a pair for each", d.Kind, d.names())
 	}
 	return nil
 }
