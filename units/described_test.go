@@ -31,6 +31,7 @@ var described = map[string]Description{
 	"holdfast-container": {Kind: KindContainer, Sockets: []Socket{{"http", "tcp", ":8080"}}, Command: []string{"localhost/holdfast-http"}},
 	"holdfast-scgi":      {Kind: KindHandoffd, Sockets: []Socket{{"scgi", "tcp", "127.0.0.1:4000"}}, Command: []string{"/usr/local/bin/holdfast-scgi"}, Watchdog: watched},
 	"holdfast-upgrade":   {Kind: KindHandoffd, Sockets: []Socket{{"http", "tcp", ":8083"}}, Command: []string{"/usr/local/bin/holdfast-upgrade"}, Watchdog: watched},
+	"holdfast-worker":    {Kind: KindHandoffd, Sockets: []Socket{{"jobs", "tcp", "127.0.0.1:7008"}}, Command: []string{"/usr/local/bin/holdfast-worker"}, Watchdog: watched},
 	"holdfast-chat":      {Kind: KindStore, Sockets: []Socket{{"chat", "tcp", ":8081"}}, Command: []string{"/usr/local/bin/holdfast-chat"}, Watchdog: watched},
 	"holdfast-starman": {
 		Kind: KindHandoffd, Compat: "server-starter", StopSignal: "QUIT", Sockets: []Socket{{"http", "tcp", "0.0.0.0:8085"}},

@@ -17,8 +17,9 @@
 //	holdfast-starman       Starman, a program of start_server, under handoffd
 //
 // and systemd-journal-gatewayd.service.d/handoffd.conf puts handoffd around a service
-// that is there. holdfast-echo, holdfast-chat, holdfast-grpc, holdfast-scgi and
-// holdfast-upgrade are those of further examples. [Read] returns their texts, [Render] a pair for another program:
+// that is there. holdfast-echo, holdfast-chat, holdfast-grpc, holdfast-scgi,
+// holdfast-upgrade and holdfast-worker are those of further examples. [Read] returns
+// their texts, [Render] a pair for another program:
 //
 //	pair, err := units.Render(units.Description{
 //		Name:    "app",

@@ -6,9 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,17 +24,7 @@ const (
 // build returns the program as a release of it is built.
 func build(t *testing.T, version, bad string) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "upgrade")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "-ldflags", "-X main.version="+version+" -X main.bad="+bad, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
+	return exampletest.Release(t, "-X main.version="+version+" -X main.bad="+bad)
 }
 
 // A walk is an operator who upgrades the service.

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,23 @@ func Install(t testing.TB, m *systemdtest.Machine, name string) {
 		}
 		m.InstallUnit(unit, text)
 	}
+}
+
+// Release builds the program of the package under test with these flags for the linker,
+// and returns it: for a test that replaces a program by another version of it.
+func Release(t testing.TB, ldflags string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "release")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "-ldflags", ldflags, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // Restart restarts a service, and fails t if its main process is not another
