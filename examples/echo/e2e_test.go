@@ -20,15 +20,7 @@ const (
 // dial connects a client to the service in m.
 func dial(t *testing.T, m *systemdtest.Machine, number int) *client {
 	t.Helper()
-	ctx := exampletest.Deadline(t)
-	conn, err := m.Dial(ctx, "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline)
-	return newClient(conn, number)
+	return newClient(exampletest.Dial(t, m, address), number)
 }
 
 // replacements is how often a test of streams has the program replaced.

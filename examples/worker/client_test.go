@@ -13,24 +13,9 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/examples/internal/exampletest"
-	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
 const address = "127.0.0.1:7008"
-
-// dial connects a client to the service in m.
-func dial(t *testing.T, m *systemdtest.Machine) net.Conn {
-	t.Helper()
-	ctx := exampletest.Deadline(t)
-	conn, err := m.Dial(ctx, "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline)
-	return conn
-}
 
 // jobText is the job with a number, and wantAnswer what is to be said of it.
 func jobText(number int) string { return "job " + strconv.Itoa(number) }

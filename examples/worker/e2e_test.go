@@ -126,7 +126,7 @@ func (s site) sawJobsAgain() {
 func TestEachJobOnce(t *testing.T) {
 	systemdtest.Run(t, systemdtest.Options{All: []string{"252", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
 		s := startSite(t, m, "")
-		asking := dial(t, m)
+		asking := exampletest.Dial(t, m, address)
 		lines := bufio.NewReader(asking)
 		version := func() string {
 			fmt.Fprintln(asking, "v version")
@@ -142,7 +142,7 @@ func TestEachJobOnce(t *testing.T) {
 		const clients, underWay = 8, 16
 		var conns []net.Conn
 		for range clients {
-			conns = append(conns, dial(t, m))
+			conns = append(conns, exampletest.Dial(t, m, address))
 		}
 		l := startLoad(conns, underWay)
 		for i := range reloads {

@@ -67,7 +67,7 @@ func (p *producer) feed() (stop func()) {
 		defer tick.Stop()
 		for {
 			n, err := p.client.XLen(p.ctx, streamJobs).Result()
-			if err == nil && n < 2000 {
+			if err == nil && n < 10_000 {
 				err = p.add(2000)
 			}
 			select {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +65,21 @@ func Release(t testing.TB, ldflags string) []byte {
 func Restart(t testing.TB, m *systemdtest.Machine, service string) {
 	t.Helper()
 	replace(t, m, "restart", service, func() string { return mainPID(t, m, service) })
+}
+
+// Dial connects a client to a service in m. The connection ends with t, and has the
+// deadline of Deadline.
+func Dial(t testing.TB, m *systemdtest.Machine, address string) net.Conn {
+	t.Helper()
+	ctx := Deadline(t)
+	conn, err := m.Dial(ctx, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	return conn
 }
 
 // Hold has each start of a service from now on wait until release is called: a
