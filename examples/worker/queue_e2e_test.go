@@ -155,6 +155,7 @@ func TestQueue(t *testing.T) {
 		defer m.Systemctl("stop", "redis-server.service")
 		p := newProducer(t, m)
 		s := startSite(t, m, "-claim 1s -queue redis://"+redisAddress+"/0")
+		idle := 0
 		stop := p.feed()
 		defer func() { stop() }()
 		for i := range reloads {
@@ -171,8 +172,11 @@ func TestQueue(t *testing.T) {
 			}
 			s.reload()
 			if p.left() == 0 {
-				t.Errorf("reload %d without a job under way", i)
+				idle++ // on a busy machine the producer may fall behind
 			}
+		}
+		if idle > reloads/4 {
+			t.Errorf("%d of %d reloads without a job under way", idle, reloads)
 		}
 		stop()
 		p.done()
