@@ -111,10 +111,10 @@ func (p *process) run(out *os.File, watchdog time.Duration) {
 	hearing.Go(func() { p.hearAnswers(out) })
 	hearing.Go(func() { p.hearNotifications(watchdog) })
 	err := p.cmd.Wait()
-	p.silence.Stop()
 	out.SetReadDeadline(time.Now().Add(lastWords)) // a process that it started may hold it open
 	p.heard.Close()
 	hearing.Wait()
+	p.silence.Stop()
 	out.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
