@@ -15,7 +15,10 @@ func cases() []ruleCase {
 
 var syntaxCases = []ruleCase{
 	{rule: "unit-broken", base: "plain", bad: files{"app.service": "[Service\nExecStart=/usr/local/bin/app\n"}, mended: files{}, lost: asks},
+	{rule: "unit-broken", base: "plain", bad: files{"app.service": strings.Replace(good["plain"]["app.service"], "=/usr/local/", "=", 1)}, mended: files{}, lost: asks},
+	{rule: "unit-broken", base: "plain", bad: files{"app.service": good["plain"]["app.service"] + "DynamicUser=maybe\n"}, mended: files{}, lost: asks},
 	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nRestart on-failure")},
+	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nDynamicUser=maybe\nKillMode=none")},
 	{rule: "unknown-section", base: "plain", bad: dropIn("app.service", "[Services]\nRestart=on-failure")},
 	{rule: "unknown-option", base: "plain", bad: dropIn("app.service", "[Service]\nRestarts=on-failure")},
 	{rule: "wrong-section", base: "plain", bad: dropIn("app.service", "[Service]\nDescription=app"), mended: files{}},
@@ -140,6 +143,8 @@ var handoffdCases = []ruleCase{
 	{rule: "handoffd-type", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=forking\nTimeoutStartSec=1"), mended: files{}, lost: stays(2 * time.Second)},
 	{rule: "handoffd-oneshot", base: "handoffd", bad: dropIn("app.service", "[Service]\nType=oneshot")},
 	{rule: "handoffd-stdin", base: "handoffd", bad: dropIn("app.service", "[Service]\nStandardInput=socket"), lost: asks},
+	{rule: "handoffd-compat-non-blocking", base: "handoffd", bad: dropIn("app.service", handoffdStart+"--compat server-starter"+program)},
+	{rule: "handoffd-compat-non-blocking", base: "handoffd", bad: dropIn("app.service", handoffdStart+"--compat=einhorn"+program)},
 	{rule: "handoffd-accept", base: "handoffd", bad: files{
 		"app.socket.d/test.conf": "[Socket]\nAccept=yes\nMaxConnections=256\nTriggerLimitIntervalSec=0\n",
 		"app.service":            "",

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units"
 )
 
 // memory is a Source of units in memory.
@@ -60,6 +62,7 @@ func FuzzCheck(f *testing.F) {
 func FuzzNames(f *testing.F) {
 	f.Add("foo-bar@baz.service", "%i %p %n %% %")
 	f.Add("-@-.socket", "@%i.service")
+	f.Add("a.service", `";`)
 	f.Fuzz(func(t *testing.T, name, text string) {
 		if !validName(name) {
 			return
@@ -74,6 +77,7 @@ func FuzzNames(f *testing.F) {
 		u.expandName(text)
 		parseSpan(text)
 		parseCommand(text).signals()
+		fatal(units.Option{Section: "Service", Name: "ExecStart", Value: text})
 		parseAddress("Stream", text)
 	})
 }

@@ -56,6 +56,11 @@ var handoffdRules = []Rule{
 		check: (*checker).handoffdStdin,
 	},
 	{
+		ID: "handoffd-compat-non-blocking", Severity: Unwise, Man: "systemd.service(5)",
+		Doc:   "Programs of start_server and Einhorn, which --compat runs, mostly wait in accept(2) itself. NonBlocking=yes sets O_NONBLOCK of what they inherit, and accept(2) fails at once instead: a worker of Starman then sleeps between its tries, ends after 30 of them, and clients wait meanwhile.",
+		check: (*checker).handoffdCompatNonBlocking,
+	},
+	{
 		ID: "handoffd-accept", Severity: Unwise, Man: "systemd.socket(5)",
 		Doc:   "With Accept=yes there is a handoffd for each connection, with nothing to hand over: a reload of the one does not replace the program of the others.",
 		check: (*checker).handoffdAccept,
@@ -219,6 +224,16 @@ func (c *checker) handoffdStdin() {
 	}
 }
 
+func (c *checker) handoffdCompatNonBlocking() {
+	if c.daemon == nil || len(c.listening()) == 0 {
+		return
+	}
+	compat, ok := c.daemon.flag("compat")
+	if at, yes := c.Service.yes("Service", "NonBlocking"); ok && yes {
+		c.report(c.Service, at, fmt.Sprintf("a program of %s that waits in accept(2) does not wait", compat), "NonBlocking=no").set("Service", "NonBlocking", "no")
+	}
+}
+
 func (c *checker) handoffdAccept() {
 	if c.daemon == nil {
 		return
@@ -308,7 +323,7 @@ func (c *checker) handoffdReloadIgnored() {
 	}
 	for _, o := range c.Service.list("Service", "ExecReload") {
 		cmd := parseCommand(o.Value)
-		if strings.Contains(cmd.prefix, "-") && cmd.program() == "handoffd" {
+		if cmd.optional() && cmd.program() == "handoffd" {
 			c.report(c.Service, o, "systemctl reload reports success where the new program was undone", "without the dash").
 				set("Service", "ExecReload", "").set("Service", "ExecReload", strings.ReplaceAll(cmd.prefix, "-", "")+strings.TrimLeft(o.Value, "@-:+!|"))
 		}

@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/units"
@@ -12,7 +11,7 @@ import (
 var syntaxRules = []Rule{
 	{
 		ID: "unit-broken", Severity: Loss, Man: "systemd.syntax(7)",
-		Doc: "At a line that is not UTF-8, or a section that is not closed, systemd gives up on the unit file and loads no unit from it.",
+		Doc: "At a line that is not UTF-8, a section that is not closed, or some values that it cannot read, systemd gives up on the unit file and loads no unit from it. Such values are a DynamicUser= that is no boolean or empty; a WorkingDirectory=, RootDirectory= or program that is no absolute path; a User= or Group= with a colon or a slash; a command with a quote that is not closed.",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				if u.broken != nil {
@@ -24,7 +23,7 @@ var syntaxRules = []Rule{
 	},
 	{
 		ID: "line-ignored", Severity: Ineffective, Man: "systemd.syntax(7)",
-		Doc: "A line that is no assignment, or stands in no section, is ignored. So is what follows a broken line in a drop-in.",
+		Doc: "A line that is no assignment, or stands in no section, is ignored. So is what follows a line in a drop-in at which systemd gives up (unit-broken).",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				for _, e := range u.ignored {
@@ -130,13 +129,6 @@ func optionGone(c *checker, u *Unit, o units.Option) {
 	}
 }
 
-// newValues are the values that came later than their options, by option.
-var newValues = map[string]map[string]int{
-	"Type":                        {"notify-reload": 253},
-	"ProtectControlGroups":        {"private": 257, "strict": 257},
-	"FileDescriptorStorePreserve": {"on-success": 261},
-}
-
 func valueTooNew(c *checker, u *Unit, o units.Option) {
 	if since := newValues[o.Name][o.Value]; since > c.Systemd && knownOptions()[o.Name].since <= c.Systemd {
 		mend := "use a value that it knows"
@@ -147,44 +139,8 @@ func valueTooNew(c *checker, u *Unit, o units.Option) {
 	}
 }
 
-// values says which values an option takes that has a single one. Others are as if
-// they were not there, and in most so is an empty one: it takes nothing back.
-var values = map[string]func(string) bool{
-	"Type":         oneOf("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"),
-	"KillMode":     oneOf("", "control-group", "process", "mixed", "none"),
-	"Restart":      oneOf("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"),
-	"NotifyAccess": oneOf("none", "main", "exec", "all"),
-	"OOMPolicy":    oneOf("continue", "stop", "kill"),
-	"BindIPv6Only": func(s string) bool { return boolean(s) || oneOf("default", "both", "ipv6-only")(s) },
-	"Backlog":      number, "MaxConnections": number, "MaxConnectionsPerSource": number, "TriggerLimitBurst": number,
-	"PollLimitBurst": number, "StartLimitBurst": number, "FileDescriptorStoreMax": number,
-	"TimeoutStartSec": timeSpan, "TimeoutStopSec": timeSpan, "TimeoutSec": timeSpan, "RestartSec": timeSpan,
-	"StartLimitIntervalSec": timeSpan, "TriggerLimitIntervalSec": timeSpan, "PollLimitIntervalSec": timeSpan, "WatchdogSec": timeSpan,
-	"Accept": boolean, "FlushPending": boolean, "FreeBind": boolean, "Transparent": boolean, "ReusePort": boolean,
-	"NonBlocking": boolean, "RemainAfterExit": boolean, "StopWhenUnneeded": boolean, "PrivateNetwork": boolean,
-	"KillSignal": some, "RestartKillSignal": some, "ReloadSignal": some, "StandardInput": some, "ProtectSystem": some,
-	"LimitNOFILE": some, "RuntimeDirectoryPreserve": some, "ReceiveBuffer": some, "BusName": some,
-	"Service":              func(s string) bool { return strings.HasSuffix(s, ".service") },
-	"ProtectControlGroups": some, "FileDescriptorStorePreserve": some,
-}
-
-// readable reports whether systemd takes the value of an option.
-func readable(o units.Option) bool {
-	good := values[o.Name]
-	return good == nil || good(o.Value) || strings.Contains(o.Value, "%")
-}
-
 func badValue(c *checker, u *Unit, o units.Option) {
 	if !readable(o) {
 		c.report(u, o, fmt.Sprintf("systemd cannot read %s=%s, and ignores it", o.Name, o.Value), "write a value that the man page names")
 	}
 }
-
-func oneOf(all ...string) func(string) bool {
-	return func(s string) bool { return slices.Contains(all, s) }
-}
-
-func some(s string) bool     { return s != "" }
-func number(s string) bool   { _, err := strconv.ParseUint(s, 0, 32); return err == nil }
-func timeSpan(s string) bool { _, ok := parseSpan(s); return ok }
-func boolean(s string) bool  { _, ok := parseBool(s); return ok }

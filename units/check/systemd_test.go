@@ -16,7 +16,8 @@ import (
 var candidates = append(strings.Fields(`simple exec forking oneshot dbus notify notify-reload idle
 	control-group process mixed none no always on-success on-failure on-abnormal on-abort on-watchdog main all
 	continue stop kill default both ipv6-only yes true t on off false f y n 1 0 5 4096 -1 4294967295 4294967296
-	10s 1min 2h3s 1.5s 10q infinity 5m SIGTERM maybe`), "", "1min 30s", "5 s", "Yes", "0x10", "1e3")
+	10s 1min 2h3s 1.5s 10q infinity 5m SIGTERM maybe
+	disconnected self identity full managed strict private read-only tmpfs`), "", "1min 30s", "5 s", "Yes", "0x10", "1e3")
 
 // TestValuesAsSystemd: systemd takes the values that the rules take for readable, and
 // ignores those that they do not.
@@ -30,7 +31,7 @@ func TestValuesAsSystemd(t *testing.T) {
 				k := knownOptions()[name]
 				for _, v := range candidates {
 					anything := v != "" && values[name]("anything at all") // what it is the rules do not ask
-					if k.sections[len(k.sections)-1] == section && k.since <= m.Version() && newValues[name][v] <= m.Version() && !anything {
+					if k.sections[len(k.sections)-1] == section && k.since <= m.Version() && (k.gone == 0 || k.gone > m.Version()) && newValues[name][v] <= m.Version() && !anything {
 						text += name + "=" + v + "\n"
 						lines++
 						tried[lines] = units.Option{Section: section, Name: name, Value: v}
@@ -54,6 +55,104 @@ func TestValuesAsSystemd(t *testing.T) {
 			if ignored == 0 || ignored == len(tried) {
 				t.Errorf("[%s]: systemd ignores %d of %d values: %s", section, ignored, len(tried), out)
 			}
+		}
+	})
+}
+
+// TestFatalValuesAsSystemd: systemd gives up at the values that fatal is about, and at no
+// others.
+func TestFatalValuesAsSystemd(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(`
+DynamicUser=maybe
+DynamicUser=
+DynamicUser=yes
+DynamicUser=0
+PrivateTmp=maybe
+WorkingDirectory=srv
+WorkingDirectory=-srv
+WorkingDirectory=~
+WorkingDirectory=-~
+WorkingDirectory=~/srv
+WorkingDirectory=
+WorkingDirectory=$HOME
+WorkingDirectory=/srv/../srv
+WorkingDirectory=/srv/..
+WorkingDirectory=/srv/./a//b/
+WorkingDirectory=/srv/..a
+WorkingDirectory="/srv"
+WorkingDirectory=/a b
+WorkingDirectory=%t/a
+RootDirectory=-/srv
+RootDirectory=srv
+RootDirectory=
+RootImage=image
+User=a:b
+User=a/b
+User=a.b
+User=a b
+User=1a
+User=-1
+User=größe
+User=
+Group=a:b
+Group=adm
+SupplementaryGroups=adm a/b
+SupplementaryGroups=adm mail
+ExecStart=bin/app
+ExecStart=./app
+ExecStart=-bin/app
+ExecStart=@bin/app app
+ExecStart="bin/app"
+ExecStartPre=bin/app
+ExecStop=bin/app
+ExecReload=bin/app
+ExecReload=/bin/app; bin/app
+ExecReload=/bin/app ; bin/app
+ExecReload=/bin/app ./config
+ExecReload=app
+ExecReload=/bin/../bin/app
+ExecReload=/bin/app "a
+ExecReload=/bin/app a'
+ExecReload=/bin/app \q
+ExecReload=-/bin/app "a
+`), "\n")
+	systemdtest.Run(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		src := Folders{Dirs: SystemDirs, Root: m.Path("/")}
+		const text = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+		names := []string{"-p", "LoadState"}
+		for i, line := range lines {
+			names = append(names, fmt.Sprintf("value-%d.service", i))
+			m.InstallUnit(names[i+2], text+line+"\n")
+		}
+		m.InstallUnit("dropped.service", text)
+		m.InstallUnit("dropped.service.d/test.conf", "[Service]\nNice=1\nDynamicUser=maybe\nNice=2\n")
+		m.DaemonReload()
+		states := strings.Fields(m.Systemctl(append([]string{"show"}, names...)...))
+		if len(states) != len(lines) {
+			t.Fatalf("the states of %d units are %q", len(lines), states)
+		}
+		refused := 0
+		for i, line := range lines {
+			u, err := load(src, names[i+2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := states[i] == "LoadState=bad-setting"; (u.broken != nil) != want {
+				t.Errorf("%s: systemd %d says %s, and the rules %v", line, m.Version(), states[i], u.broken)
+			}
+			if u.broken != nil {
+				refused++
+			}
+		}
+		if refused < 15 || refused > len(lines)-15 {
+			t.Errorf("of %d units %d are refused", len(lines), refused)
+		}
+		u, err := load(src, "dropped.service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := u.value("Service", "Nice"), m.Property("dropped.service", "Nice"); got != want || want != "1" {
+			t.Errorf("a drop-in at which systemd gives up says Nice=%s, and the rules read %s", want, got)
 		}
 	})
 }

@@ -103,17 +103,24 @@ func (u *Unit) heldBy(version int) (held []units.Option) {
 // the unit file itself the unit is not loaded at all.
 func (u *Unit) add(path, text string, fragment bool) {
 	parsed, err := units.Parse(path, text)
+	fault, _ := errors.AsType[*units.SyntaxError](err)
+	if i := slices.IndexFunc(parsed.Options, fatal); i >= 0 { // before any fault of syntax
+		o := parsed.Options[i]
+		fault = &units.SyntaxError{File: o.File, Line: o.Line, Reason: fmt.Sprintf("it cannot read %s=%s", o.Name, o.Value)}
+		parsed.Options = parsed.Options[:i]
+		parsed.Ignored = slices.DeleteFunc(parsed.Ignored, func(e *units.SyntaxError) bool { return e.Line > o.Line })
+	}
 	if fragment && kind(path) == quadlet {
 		parsed.Options = generate(path, parsed.Options)
 	}
 	u.options = append(u.options, parsed.Options...)
 	u.ignored = append(u.ignored, parsed.Ignored...)
-	if fault, ok := errors.AsType[*units.SyntaxError](err); ok {
-		if fragment {
-			u.broken = fault
-		} else {
-			u.ignored = append(u.ignored, fault)
-		}
+	switch {
+	case fault == nil:
+	case fragment:
+		u.broken = fault
+	default:
+		u.ignored = append(u.ignored, &units.SyntaxError{File: fault.File, Line: fault.Line, Reason: fault.Reason + ", nor does it read the rest of the file"})
 	}
 }
 

@@ -3,6 +3,7 @@ package check
 import (
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,14 +90,20 @@ func (u *Unit) count(def int, section string, names ...string) int {
 
 // words splits a value at its blanks. Quotes are taken off, escapes left as they
 // are.
-func words(s string) (all []string) {
+func words(s string) []string {
+	all, _ := splitWords(s)
+	return all
+}
+
+// splitWords also reports whether each quote is closed.
+func splitWords(s string) (all []string, closed bool) {
 	var word strings.Builder
 	open, quote := false, byte(0)
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case quote != 0 && c == quote:
 			quote = 0
-		case quote == 0 && !open && (c == '"' || c == '\''):
+		case quote == 0 && (c == '"' || c == '\''): // also within a word, whatever systemd.syntax(7) says
 			open, quote = true, c
 		case c == '\\' && i+1 < len(s):
 			open = true
@@ -117,7 +124,7 @@ func words(s string) (all []string) {
 	if open {
 		all = append(all, word.String())
 	}
-	return all
+	return all, quote == 0
 }
 
 // A command is one command line of an Exec option.
@@ -126,21 +133,35 @@ type command struct {
 	args   []string
 }
 
-// parseCommand reads the first command line of a value; a lone ";" ends it.
+// parseCommand reads the first command line of a value.
 func parseCommand(s string) command {
-	s = strings.TrimSpace(s)
-	rest := strings.TrimLeft(s, "@-:+!|")
-	c := command{prefix: s[:len(s)-len(rest)], args: words(rest)}
-	for i, arg := range c.args {
-		if arg == ";" {
-			c.args = c.args[:i]
-			break
+	all := parseCommands(s)
+	if len(all) == 0 {
+		return command{}
+	}
+	return all[0]
+}
+
+// parseCommands reads the command lines of a value. A lone ";" ends each.
+func parseCommands(s string) (all []command) {
+	for rest := words(s); len(rest) > 0; {
+		end := slices.Index(rest, ";")
+		if end < 0 {
+			end = len(rest)
 		}
+		args := slices.Clone(rest[:end])
+		rest = rest[min(end+1, len(rest)):]
+		if len(args) == 0 {
+			continue
+		}
+		path := strings.TrimLeft(args[0], "@-:+!|")
+		c := command{prefix: args[0][:len(args[0])-len(path)], args: args}
+		if args[0] = path; strings.Contains(c.prefix, "@") && len(args) > 1 { // its second word is argv[0]
+			c.args = slices.Delete(args, 1, 2)
+		}
+		all = append(all, c)
 	}
-	if strings.Contains(c.prefix, "@") && len(c.args) > 1 { // its second word is argv[0]
-		c.args = append(c.args[:1:1], c.args[2:]...)
-	}
-	return c
+	return all
 }
 
 // program is the last part of the program's path.
