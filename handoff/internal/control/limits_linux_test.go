@@ -18,19 +18,29 @@ import (
 
 func TestOldestIdleClientMakesRoom(t *testing.T) {
 	leaktest.Check(t)
-	path, _ := serve(t, newFake(), Options{MaxClients: 3})
-	var clients []*Client
-	for range 3 {
-		c := connect(t, path)
+	path := filepath.Join(t.TempDir(), "control")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(newFake(), Options{MaxClients: 3})
+	serveBy(t, server, l)
+	// ask returns when the server, too, takes the client for idle again: the order in
+	// which it does is what the test is about.
+	ask := func(c *Client) {
+		t.Helper()
 		if _, err := c.Status(bounded(t)); err != nil {
 			t.Fatal(err)
 		}
+		await(t, "the client to be idle", func() bool { return server.busy() == 0 })
+	}
+	var clients []*Client
+	for range 3 {
+		c := connect(t, path)
+		ask(c)
 		clients = append(clients, c)
 	}
-	// The first one asks again, so the second one is the oldest.
-	if _, err := clients[0].Status(bounded(t)); err != nil {
-		t.Fatal(err)
-	}
+	ask(clients[0]) // again, so the second one is the oldest
 	if _, err := connect(t, path).Status(bounded(t)); err != nil {
 		t.Errorf("the newcomer: %v", err)
 	}
@@ -39,6 +49,18 @@ func TestOldestIdleClientMakesRoom(t *testing.T) {
 			t.Errorf("client %d: %v, want %v", i, err, want)
 		}
 	}
+}
+
+// busy counts the clients that wait for an answer.
+func (s *Server) busy() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		if c.idle.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 func TestTooManyClients(t *testing.T) {

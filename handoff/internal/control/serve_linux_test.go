@@ -27,9 +27,14 @@ func serve(t *testing.T, s Supervisor, o Options) (path string, stop func()) {
 
 func serveOn(t *testing.T, l *Listener, s Supervisor, o Options) (stop func()) {
 	t.Helper()
+	return serveBy(t, NewServer(s, o), l)
+}
+
+func serveBy(t *testing.T, s *Server, l *Listener) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, s, o) }()
+	go func() { ended <- s.Serve(ctx, l) }()
 	stop = func() {
 		cancel()
 		select {
