@@ -20,9 +20,11 @@ var arrows = map[string][]string{
 	"handoff/parcel":              {"activation"},
 	"handoff/keepalive":           {"activation"},
 	"handoff/internal/generation": nil,
-	"handoff/internal/supervisor": {"handoff/internal/generation", "handoff/internal/rotation", "activation", "notify", "handoff/parcel"},
+	"handoff/internal/supervisor": {"handoff/internal/generation", "handoff/internal/rotation", "handoff/internal/workers", "activation", "notify", "handoff/parcel"},
 	"handoff/internal/control":    nil,
-	"handoff/internal/rotation":   nil,
+	"handoff/internal/rotation":   {"handoff/internal/procnet"},
+	"handoff/internal/procnet":    nil,
+	"handoff/internal/workers":    {"handoff/internal/procnet", "activation"},
 	"handoff/handoffd":            {"handoff/internal/supervisor", "handoff/internal/control", "handoff/internal/rotation", "units", "units/check"},
 	"units/check":                 {"units"},
 }

@@ -79,6 +79,9 @@ type Description struct {
 	Compat string
 	// StopSignal tells the program to end, as "QUIT"; SIGTERM. It takes handoffd.
 	StopSignal string
+	// PauseWorkers is how long that may wait for workers to be without a connection, as
+	// the flag --pause-workers of `handoffd run`; 0 is not at all.
+	PauseWorkers time.Duration
 	// ReadyTimeout is how long the program may take until it is ready; 90 s.
 	ReadyTimeout time.Duration
 	// DrainTimeout is how long the program may take to end after it was told to;
@@ -180,6 +183,10 @@ func (d Description) check() error {
 		return fmt.Errorf("the stop signal %q: only handoffd sends it, and the kind is %s", d.StopSignal, d.Kind)
 	case strings.ContainsFunc(d.StopSignal, func(c rune) bool { return !('A' <= c && c <= 'Z' || '0' <= c && c <= '9') }):
 		return fmt.Errorf("the stop signal %q: want a name such as QUIT", d.StopSignal)
+	case d.PauseWorkers != 0 && !d.Kind.handoffd():
+		return fmt.Errorf("workers that pause for %v: only handoffd does that, and the kind is %s", d.PauseWorkers, d.Kind)
+	case d.PauseWorkers != 0 && d.PauseWorkers >= d.DrainTimeout:
+		return fmt.Errorf("workers that pause for %v: want less than the drain timeout, %v", d.PauseWorkers, d.DrainTimeout)
 	case d.Watchdog != 0 && d.Ready != "notify":
 		return fmt.Errorf("a watchdog is for a program that sends WATCHDOG=1, and ready is %q", d.Ready)
 	case d.Store < 0 || d.Store > maxStore:
@@ -197,7 +204,7 @@ func (d Description) check() error {
 	for _, t := range []struct {
 		name  string
 		value time.Duration
-	}{{"ready timeout", d.ReadyTimeout}, {"drain timeout", d.DrainTimeout}, {"watchdog", d.Watchdog}} {
+	}{{"ready timeout", d.ReadyTimeout}, {"drain timeout", d.DrainTimeout}, {"pause of workers", d.PauseWorkers}, {"watchdog", d.Watchdog}} {
 		if t.value < 0 || t.value > 365*24*time.Hour || t.value%time.Millisecond != 0 {
 			return fmt.Errorf("the %s %v: want a duration of at most a year, in milliseconds", t.name, t.value)
 		}

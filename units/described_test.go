@@ -34,7 +34,7 @@ var described = map[string]Description{
 	"holdfast-worker":    {Kind: KindHandoffd, Sockets: []Socket{{"jobs", "tcp", "127.0.0.1:7008"}}, Command: []string{"/usr/local/bin/holdfast-worker"}, Watchdog: watched},
 	"holdfast-chat":      {Kind: KindStore, Sockets: []Socket{{"chat", "tcp", ":8081"}}, Command: []string{"/usr/local/bin/holdfast-chat"}, Watchdog: watched},
 	"holdfast-starman": {
-		Kind: KindHandoffd, Compat: "server-starter", StopSignal: "QUIT", Sockets: []Socket{{"http", "tcp", "0.0.0.0:8085"}},
+		Kind: KindHandoffd, Compat: "server-starter", StopSignal: "QUIT", PauseWorkers: 10 * time.Second, Sockets: []Socket{{"http", "tcp", "0.0.0.0:8085"}},
 		Command: []string{"/usr/bin/starman", "--preload-app", "--workers", "5", "/srv/holdfast-starman/app.psgi"},
 	},
 	// Its program drains for 30 s; the pair leaves it a bit more.

@@ -58,6 +58,7 @@ func (d Description) exec() []string {
 	flag("--ready", d.Ready, d.usualReady())
 	flag("--ready-timeout", short(d.ReadyTimeout), "90s")
 	flag("--stop-signal", d.StopSignal, "")
+	flag("--pause-workers", short(d.PauseWorkers), "0s")
 	flag("--drain-timeout", short(d.DrainTimeout), "60s")
 	flag("--store", strconv.Itoa(d.Store), "64")
 	return append(append(words, "--"), d.Command...)

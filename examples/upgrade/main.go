@@ -8,6 +8,8 @@
 //	handoffd commit             the old one ends; nginx: WINCH, then QUIT
 //	handoffd abort              or the new one does; nginx: HUP, then QUIT
 //
+// each of handoffd's with --control /run/holdfast-upgrade/control.
+//
 // GET answers with the version, GET /health whether it is well, and GET /forever
 // never ends: such a request is cut when the drain timeout of its generation is
 // over, and the log says so.

@@ -40,7 +40,12 @@
 // too. Such a program counts as ready when it has lived for a second (--ready
 // alive:1s), as there, and mostly ends on another signal (--stop-signal QUIT). It waits
 // in accept(2) itself: the unit says NonBlocking=no. Einhorn's command socket is not
-// there; a program that acknowledges its start sends READY=1 instead.
+// there; a program that acknowledges its start sends READY=1 instead. A worker that is
+// woken for a connection in the moment in which it is told to end may lose that:
+// Starman's do. With --pause-workers 10s those that have no connection are stopped
+// (SIGSTOP) before the stop signal is sent, so that none comes by one, and go on when
+// their own signal waits for them. One that has a connection for all of that time is
+// told as it is.
 //
 // A program may say more of itself, by two assignments that systemd takes no notice
 // of. `handoffd status` shows them, and package handoff sends them:

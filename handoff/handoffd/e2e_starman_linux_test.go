@@ -19,7 +19,6 @@ const (
 	starmanSocket  = "holdfast-starman.socket"
 	starmanService = "holdfast-starman.service"
 	starmanFiles   = "--pid-file=/run/holdfast-starman/pid --status-file=/run/holdfast-starman/status"
-	starmanWorkers = 5
 )
 
 // startServer runs the same under start_server, as its users have it.
@@ -117,10 +116,10 @@ func (s starman) restart(t *testing.T) loadtest.Counts {
 // TestStarman: Starman as Debian has it, which knows Server::Starter and nothing of
 // this module, under handoffd and under start_server.
 //
-// Starman loses requests by itself when it stops on QUIT: a worker that has accepted a
-// connection, and waits for the first bytes on it, is interrupted in that and closes
-// it. So each stop costs at most a request for each worker, whoever starts the
-// successor; start_server has the same in a reload, and refuses clients in a restart.
+// Starman loses requests by itself when it stops on QUIT: a worker that is woken for a
+// connection, or waits for the first bytes on it, ends and resets it. Under
+// start_server that is about one for each stop, in a reload too, and it refuses clients
+// in a restart. With --pause-workers there is none.
 func TestStarman(t *testing.T) {
 	const reloads = 2
 	o := systemdtest.Options{Packages: []string{"starman"}, All: []string{"252", "262"}}
@@ -131,15 +130,11 @@ func TestStarman(t *testing.T) {
 		// From now on a new one has longer than Perl takes to find out that the
 		// application is broken.
 		m.InstallUnit(starmanService+".d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+
-			"--compat server-starter --stop-signal QUIT --probation 4s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
+			"--compat server-starter --stop-signal QUIT --pause-workers 10s --probation 4s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
 		restart := ours.restart(t)
-		for _, c := range []struct {
-			what  string
-			stops int64
-			loadtest.Counts
-		}{{"reloads", reloads, reload}, {"a restart", 1, restart}} {
-			if lost := c.Cut + c.Reset; lost != c.Failed() || lost > c.stops*starmanWorkers {
-				t.Errorf("%s: %v, want at most %d cut or reset, and no other failure", c.what, c.Counts, c.stops*starmanWorkers)
+		for what, counts := range map[string]loadtest.Counts{"reloads": reload, "a restart": restart} {
+			if counts.Failed() != 0 {
+				t.Errorf("%s: %v, want none to fail", what, counts)
 			}
 		}
 		// By the tool that is there already, which returns when the old one is gone.
@@ -155,8 +150,8 @@ func TestStarman(t *testing.T) {
 		})
 		their := theirs.reload(t, reloads).Failed() + theirs.restart(t).Failed()
 		m.Systemctl("stop", theirs.service)
-		if our := reload.Failed() + restart.Failed(); our >= their {
-			t.Errorf("%d requests failed with handoffd, and %d with start_server", our, their)
+		if their == 0 {
+			t.Error("none fails with start_server: the test shows nothing")
 		}
 	})
 }
@@ -173,7 +168,7 @@ func breakStarman(t *testing.T, s starman, want string) {
 	if counts.Failed() != 0 {
 		t.Errorf("clients notice: %v", counts)
 	}
-	for range 2 * starmanWorkers {
+	for range 10 {
 		if got := s.get(t); got != want {
 			t.Fatalf("got %q, want %q", got, want)
 		}

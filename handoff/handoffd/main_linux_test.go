@@ -306,6 +306,7 @@ func TestUsage(t *testing.T) {
 		{"run --ready maybe -- true", exitUsage, `--ready "maybe": want notify, exec or alive:DURATION`},
 		{"run --probation soon -- true", exitUsage, "soon"},
 		{"run --drain-timeout -1s -- true", exitUsage, "--drain-timeout -1s"},
+		{"run --pause-workers 1m -- true", exitUsage, "--pause-workers 1m0s: want less than --drain-timeout, 1m0s"},
 		{"run --max-generations 0 -- true", exitUsage, "--max-generations 0"},
 		{"run --listen 80 -- true", exitUsage, `--listen "80": want NAME=ADDRESS`},
 		{"run --stop-signal NOSUCH -- true", exitUsage, `--stop-signal "NOSUCH"`},

@@ -39,6 +39,7 @@ func runCommand() *cli.Command {
 			&cli.DurationFlag{Name: "handover-timeout", Usage: "how long the new one may take to take over, until it is undone [30s]"},
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a generation may take to end, until it is killed [60s]"},
 			&cli.StringFlag{Name: "stop-signal", Value: "SIGTERM", Usage: "what tells a generation to end"},
+			&cli.DurationFlag{Name: "pause-workers", Usage: "before that signal stop workers (SIGSTOP) while they have no connection; how long that may take [0s: it is not done]"},
 			&cli.IntFlag{Name: "max-generations", Usage: "how many may be alive at once, those that drain included [8]"},
 			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a generation [as WatchdogSec=]"},
 			&cli.IntFlag{Name: "store", Usage: "how many descriptors generations may store [one less than FileDescriptorStoreMax=, or 64]"},
@@ -59,6 +60,7 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		EnvDir:          c.String("envdir"),
 		NoSockets:       c.Bool("no-sockets"),
 		Watchdog:        c.Duration("watchdog"),
+		PauseWorkers:    c.Duration("pause-workers"),
 		Store:           c.Int("store"),
 		Limits: supervisor.Limits{
 			ReadyTimeout:    c.Duration("ready-timeout"),
@@ -73,10 +75,13 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 	if len(o.Program) == 0 {
 		return o, usagef("run: no program: handoffd run [flags] -- PROGRAM [ARG...]")
 	}
-	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "release-timeout", "handover-timeout", "drain-timeout", "watchdog"} {
+	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "release-timeout", "handover-timeout", "drain-timeout", "pause-workers", "watchdog"} {
 		if d := c.Duration(name); d < 0 {
 			return o, usagef("run: --%s %v: want a duration that is not negative", name, d)
 		}
+	}
+	if drain := cmp.Or(o.Limits.DrainTimeout, supervisor.DefaultDrainTimeout); o.PauseWorkers >= drain {
+		return o, usagef("run: --pause-workers %v: want less than --drain-timeout, %v", o.PauseWorkers, drain)
 	}
 	for _, name := range []string{"max-generations", "store"} {
 		if n := c.Int(name); c.IsSet(name) && n < 1 {

@@ -56,7 +56,7 @@ func (ctl *controller) serve(ctx context.Context) {
 }
 
 // errNoPath is a verb that does not know where the control socket is.
-var errNoPath = fmt.Errorf("%w: neither --control nor RUNTIME_DIRECTORY says where", control.ErrNoServer)
+var errNoPath = fmt.Errorf("%w: neither --control, such as /run/app/control, nor RUNTIME_DIRECTORY says where", control.ErrNoServer)
 
 // controlPath is where the control socket is; "" where nothing says it.
 func controlPath(c *cli.Command) string {

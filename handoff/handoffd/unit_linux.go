@@ -30,6 +30,7 @@ func unitCommand() *cli.Command {
 			&cli.StringFlag{Name: "ready", Usage: "what makes the program ready: notify, exec or alive:DURATION [notify, with --compat alive:1s]"},
 			&cli.StringFlag{Name: "compat", Usage: "for a program of start_server or Einhorn: server-starter or einhorn"},
 			&cli.StringFlag{Name: "stop-signal", Usage: "what tells the program to end, with handoffd: QUIT or the like [TERM]"},
+			&cli.DurationFlag{Name: "pause-workers", Usage: "how long that may wait for workers to be without a connection, with handoffd [0s: not at all]"},
 			&cli.DurationFlag{Name: "ready-timeout", Usage: "how long the program may take until it is ready [90s]"},
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long it may take to end, until it is killed [60s, without handoffd 20s]"},
 			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a program that sends WATCHDOG=1"},
@@ -67,6 +68,7 @@ func printUnits(_ context.Context, c *cli.Command) error {
 		Ready:        c.String("ready"),
 		Compat:       c.String("compat"),
 		StopSignal:   c.String("stop-signal"),
+		PauseWorkers: c.Duration("pause-workers"),
 		ReadyTimeout: c.Duration("ready-timeout"),
 		DrainTimeout: c.Duration("drain-timeout"),
 		Watchdog:     c.Duration("watchdog"),
@@ -75,7 +77,7 @@ func printUnits(_ context.Context, c *cli.Command) error {
 		Systemd:      c.Int("systemd"),
 		User:         c.Bool("user"),
 	}
-	for _, name := range []string{"ready-timeout", "drain-timeout", "watchdog"} {
+	for _, name := range []string{"pause-workers", "ready-timeout", "drain-timeout", "watchdog"} {
 		if c.IsSet(name) && c.Duration(name) <= 0 {
 			return usagef("unit: --%s %v: want a duration above 0", name, c.Duration(name))
 		}

@@ -104,6 +104,8 @@ func TestUnitUsage(t *testing.T) {
 		{pair + "--kind handoffd-signal -- /usr/bin/app", "takes systemd 253 or later"},
 		{pair + "--kind drop-in -- /usr/bin/app", "leaves the sockets as they are"},
 		{pair + "--kind socket --ready alive:1s -- /usr/bin/app", "only handoffd waits for it"},
+		{pair + "--kind socket --pause-workers 1s -- /usr/bin/app", "only handoffd does that"},
+		{pair + "--pause-workers 60s -- /usr/bin/app", "want less than the drain timeout, 1m0s"},
 		{pair + "--kind socket --store 3 -- /usr/bin/app", "a store is for"},
 		{pair + "--ready maybe -- /usr/bin/app", `"maybe": want notify, exec or alive:DURATION`},
 		{pair + "--ready alive:soon -- /usr/bin/app", `"alive:soon"`},

@@ -44,6 +44,9 @@ type Options struct {
 	MaxGenerations int
 }
 
+// DefaultDrainTimeout is that of Options.
+const DefaultDrainTimeout = 60 * time.Second
+
 // Caps on what callers make the machine remember.
 const (
 	maxWaiting = 8   // reloads that differ
@@ -59,7 +62,7 @@ func (o Options) withDefaults() Options {
 		{&o.HoldTimeout, 10 * time.Minute},
 		{&o.ReleaseTimeout, 5 * time.Second},
 		{&o.HandoverTimeout, 30 * time.Second},
-		{&o.DrainTimeout, 60 * time.Second},
+		{&o.DrainTimeout, DefaultDrainTimeout},
 		{&o.HurryTimeout, 2 * time.Second},
 		{&o.KillTimeout, 10 * time.Second},
 		{&o.MinBackoff, 100 * time.Millisecond},

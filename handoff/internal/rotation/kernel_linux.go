@@ -1,20 +1,12 @@
 package rotation
 
 import (
-	"bufio"
-	"io"
 	"os"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// States of a TCP socket, as the kernel numbers them (include/net/tcp_states.h).
-const (
-	stateSynReceived = 3
-	stateListen      = 10
+	"github.com/holdfast-go/holdfast/handoff/internal/procnet"
 )
 
 // getFilter reads the filter that is attached to a socket, 0 instructions where
@@ -40,29 +32,8 @@ func getFilter(fd int, program []unix.SockFilter) (n int, err error) {
 // this process.
 func handshakes(ports map[int]bool) int {
 	count := 0
-	for _, path := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		count += countHandshakes(f, ports)
-		f.Close()
-	}
-	return count
-}
-
-// countHandshakes reads a table as proc(5) describes it under /proc/net/tcp.
-func countHandshakes(table io.Reader, ports map[int]bool) int {
-	count := 0
-	for lines := bufio.NewScanner(table); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 {
-			continue
-		}
-		_, port, _ := strings.Cut(fields[1], ":")
-		n, err := strconv.ParseUint(port, 16, 16)
-		state, stateErr := strconv.ParseUint(fields[3], 16, 8)
-		if err == nil && stateErr == nil && state == stateSynReceived && ports[int(n)] {
+	for _, s := range procnet.TCP() {
+		if s.State == procnet.TCPSynReceived && ports[s.Port] {
 			count++
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/procnet"
 )
 
 // dropSYN drops segments that ask for a connection: SYN without ACK, in the byte of
@@ -161,7 +163,7 @@ func waiting(listeners []syscall.Conn) (int, error) {
 			if err != nil {
 				return sysErr("getsockopt TCP_INFO", err)
 			}
-			if info.State == stateListen {
+			if info.State == procnet.TCPListen {
 				count += int(info.Unacked) // of a listener: the length of its queue
 			}
 			name, err := unix.Getsockname(fd)

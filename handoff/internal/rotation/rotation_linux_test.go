@@ -149,28 +149,3 @@ func TestMultipath(t *testing.T) {
 		t.Errorf("a client: %v", err)
 	}
 }
-
-func FuzzHandshakes(f *testing.F) {
-	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	f.Add(head+"   0: 0100007F:47FF 0100007F:8A3C 03 00000000:00000000 01:00000063 00000000     0        0 0 1 0", 0x47ff)
-	f.Add(head+"   0: 0100007F:47FF 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0", 0x47ff)
-	f.Add("", 0)
-	f.Fuzz(func(t *testing.T, table string, port int) {
-		n := countHandshakes(strings.NewReader(table), map[int]bool{port: true})
-		if most := strings.Count(table, "03"); n > most {
-			t.Errorf("%d handshakes in a table with %d", n, most)
-		}
-	})
-}
-
-func TestHandshakes(t *testing.T) {
-	const table = "  sl  local_address rem_address   st\n" +
-		"   0: 0100007F:0050 0100007F:8A3C 03 0\n" +
-		"   1: 00000000000000000000000001000000:0050 00000000000000000000000001000000:1000 03 0\n" +
-		"   2: 0100007F:0051 0100007F:8A3D 03 0\n" +
-		"   3: 0100007F:0050 0100007F:8A3E 01 0\n" +
-		"   x: nonsense\n"
-	if n := countHandshakes(strings.NewReader(table), map[int]bool{80: true}); n != 2 {
-		t.Errorf("%d handshakes on port 80, want 2", n)
-	}
-}

@@ -20,7 +20,7 @@ func (s *Supervisor) do(e generation.Effect) {
 		s.spawn(e)
 	case generation.SendStop:
 		if p := s.processes[e.Gen]; p != nil {
-			s.logOf(p.signal(s.o.StopSignal), e.Gen, "the stop signal could not be sent")
+			s.tellToStop(p)
 		}
 	case generation.Kill:
 		if p := s.processes[e.Gen]; p != nil {

@@ -111,7 +111,7 @@ func (s *Supervisor) startLeave(lameDuck time.Duration) {
 	s.leave = leave{stage: stageLeaving, cancel: cancel}
 	s.tellRotation(true)
 	s.change()
-	s.leaving.Go(func() {
+	s.beside.Go(func() {
 		err := s.empty(ctx, lameDuck)
 		s.post(func() {
 			if err == nil {
@@ -123,7 +123,7 @@ func (s *Supervisor) startLeave(lameDuck time.Duration) {
 			}
 			s.leave.stage = stageEnding
 			s.feed(generation.Stop{})
-			s.leaving.Go(func() {
+			s.beside.Go(func() {
 				select {
 				case <-time.After(shutAfter):
 					s.post(s.shut)

@@ -14,6 +14,9 @@ import (
 // manager nor Options say so.
 const DefaultStore = 64
 
+// DefaultDrainTimeout is that of Limits.
+const DefaultDrainTimeout = generation.DefaultDrainTimeout
+
 // Options say what to run, and how. Program must be given; every other field
 // works as it is.
 type Options struct {
@@ -39,6 +42,9 @@ type Options struct {
 	NotifyAccess NotifyAccess
 	// StopSignal ends a generation; SIGTERM.
 	StopSignal syscall.Signal
+	// PauseWorkers is how long StopSignal waits, at most, for the workers of a
+	// generation to be without a connection: see package workers. 0 is not at all.
+	PauseWorkers time.Duration
 	// Watchdog is the longest silence of a generation; 0 is that which the manager
 	// takes from this process, and none where it asks for no signs of life.
 	Watchdog time.Duration

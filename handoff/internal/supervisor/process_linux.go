@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -40,10 +41,11 @@ type process struct {
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
 	says      says
-	committed bool   // it is, or was, the service
-	resumable bool   // it has said that it can release and resume
-	releaseTo uint64 // the successor for which it was last asked to release
-	awaiting  bool   // the machine wants to know when it has taken all
+	committed bool               // it is, or was, the service
+	resumable bool               // it has said that it can release and resume
+	hasten    context.CancelFunc // has the stop signal sent at once, while workers come to stand still
+	releaseTo uint64             // the successor for which it was last asked to release
+	awaiting  bool               // the machine wants to know when it has taken all
 	ready     bool
 	reaped    *generation.ExitStatus // of main, until the machine is told
 	exited    bool
@@ -91,6 +93,28 @@ func (p *process) holds(pid int) bool {
 	}
 	pgid, err := unix.Getpgid(pid)
 	return err == nil && pgid == p.pgid
+}
+
+// processes returns what lists them, main among them; of a process group only those
+// that may be seen below /proc.
+func (p *process) processes() func() []int {
+	if p.cgroup != nil {
+		return p.cgroup.processes
+	}
+	group := p.pgid
+	return func() (pids []int) {
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil {
+				continue
+			}
+			if pgid, err := unix.Getpgid(pid); err == nil && pgid == group {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
 }
 
 // reaped deals with the end of a child: a generation's main process, or an orphan.

@@ -278,6 +278,9 @@ func (s *Supervisor) unfit() error {
 	if !s.above.known() {
 		return &busyError{"the manager does not say whether it keeps descriptors", s.above.probed}
 	}
+	if s.pauses > 0 {
+		return &busyError{"a generation is being told to stop", s.changed}
+	}
 	for _, p := range s.processes {
 		if p.main == nil && !p.exited {
 			return &busyError{fmt.Sprintf("generation %d is being started", p.number), s.changed}

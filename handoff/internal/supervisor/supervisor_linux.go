@@ -66,8 +66,9 @@ type Supervisor struct {
 	excuses   [4]string     // those that the manager was told
 	saying    *time.Timer   // until it may be told of others
 	exit      *generation.Exit
-	leave     leave // of a load balancer's rotation
-	leaving   sync.WaitGroup
+	leave     leave          // of a load balancer's rotation
+	beside    sync.WaitGroup // goroutines that post, and end by themselves
+	pauses    int            // generations whose workers stand still
 }
 
 // A timer of the machine.
@@ -288,7 +289,7 @@ func (s *Supervisor) close() {
 	if s.leave.cancel != nil {
 		s.leave.cancel(ErrEnded)
 	}
-	s.leaving.Wait()
+	s.beside.Wait()
 	s.reopen()
 	for _, p := range s.processes {
 		s.forget(p)
