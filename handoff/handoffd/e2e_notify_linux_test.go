@@ -68,3 +68,28 @@ while True:
 		}
 	})
 }
+
+// TestForeignNotifications: the socket of a generation is open to all users, and only
+// the generation is heard.
+func TestForeignNotifications(t *testing.T) {
+	const path = "/usr/local/bin/next"
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
+		m.WriteFile(path, []byte(python+"s.send(b'READY=1\\nSTATUS=genuine')\ntime.sleep(1000)\n"), 0o755)
+		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --notify-access all -- "+path+"\n")
+		// The barrier comes back when all before it was dealt with.
+		m.Output("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", `
+import array, os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect('/run/holdfast-app/generations/notify-1')
+for message in b'STATUS=forged', b'WATCHDOG=trigger', b'STOPPING=1':
+    s.send(message)
+r, w = os.pipe()
+s.sendmsg([b'BARRIER=1'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [w]))])
+os.close(w)
+os.read(r, 1)
+`)
+		if g := statusOf(t, m).Generations; len(g) != 1 || g[0].Number != 1 || g[0].Status != "genuine" {
+			t.Errorf("another user was heard: %+v", g)
+		}
+	})
+}

@@ -40,8 +40,8 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 	if n.Barrier() {
 		return // Close answers it
 	}
-	if s.o.NotifyAccess == NotifyMain && n.PID != p.pid {
-		s.log.Debug("notification ignored: not of the main process", "generation", p.number, "pid", n.PID)
+	if !s.mayNotify(p, n) {
+		s.log.Debug("notification ignored", "generation", p.number, "pid", n.PID, "uid", n.UID)
 		return
 	}
 	m := n.Message

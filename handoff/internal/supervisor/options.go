@@ -70,7 +70,7 @@ type NotifyAccess int
 
 const (
 	NotifyMain NotifyAccess = iota // its main process
-	NotifyAll                      // all of them
+	NotifyAll                      // all of them, and those of this process's user
 )
 
 // ParseNotifyAccess reads main or all.

@@ -86,6 +86,22 @@ func (p *process) gone() bool {
 	return p.exited && unix.Kill(-p.pgid, 0) == unix.ESRCH
 }
 
+// mayNotify reports whether the sender of n is one whose word counts. The socket is
+// open to every user of the machine, since generations may run under any.
+//
+// Some send and end at once, and then only their user is known: one that is ours, or
+// root, could do worse. So it is where there are no cgroups, and a process has left
+// the group.
+func (s *Supervisor) mayNotify(p *process, n *notify.Notification) bool {
+	switch {
+	case n.PID == p.pid:
+		return true
+	case s.o.NotifyAccess == NotifyMain:
+		return false
+	}
+	return n.UID == 0 || int(n.UID) == os.Geteuid() || p.holds(n.PID)
+}
+
 // holds reports whether pid is a process of the generation.
 func (p *process) holds(pid int) bool {
 	if p.cgroup != nil {
