@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -19,9 +18,9 @@ func newLogger(w *os.File, debug bool) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if is, err := journal.StderrIsJournalStream(); err == nil && is && w == os.Stderr {
-		return slog.New(&handler{level: level, write: toJournal})
+		return slog.New(&handler{level: level, write: bounded(new(journalSocket).put)})
 	}
-	return slog.New(&handler{level: level, write: toWriter(w)})
+	return slog.New(&handler{level: level, write: bounded(toFile(w))})
 }
 
 // A handler says each record in a line, its attributes behind the message, and
@@ -56,30 +55,3 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup leaves groups out: nothing here uses them.
 func (h *handler) WithGroup(string) slog.Handler { return h }
-
-func toWriter(w io.Writer) func(slog.Level, string, []slog.Attr) error {
-	return func(l slog.Level, line string, _ []slog.Attr) error {
-		_, err := fmt.Fprintf(w, "handoffd: %s: %s\n", strings.ToLower(l.String()), line)
-		return err
-	}
-}
-
-// toJournal writes a line with its attributes as fields: GENERATION= and
-// HANDOFF_EVENT= among them.
-func toJournal(l slog.Level, line string, attrs []slog.Attr) error {
-	priority := journal.PriErr
-	switch {
-	case l < slog.LevelInfo:
-		priority = journal.PriDebug
-	case l < slog.LevelWarn:
-		priority = journal.PriInfo
-	case l < slog.LevelError:
-		priority = journal.PriWarning
-	}
-	fields := make(map[string]string, len(attrs)+1)
-	for _, a := range attrs {
-		fields[strings.ToUpper(a.Key)] = a.Value.String()
-	}
-	fields["SYSLOG_IDENTIFIER"] = "handoffd"
-	return journal.Send(line, priority, fields)
-}
