@@ -110,6 +110,9 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 	if err := load.done(); err != nil {
 		t.Error(err)
 	}
+	if text := m.Journal("-u", service); !strings.Contains(text, "generation 2 serves") || strings.Contains(text, "did not end in time") {
+		t.Errorf("the journal says\n%s", text)
+	}
 	if after := m.Property(service, "FragmentPath"); after != before {
 		t.Errorf("the unit is %s, was %s", after, before)
 	}

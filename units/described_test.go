@@ -40,7 +40,7 @@ var described = map[string]Description{
 	// Its program drains for 30 s; the pair leaves it a bit more.
 	"holdfast-echo":            {Kind: KindStore, DrainTimeout: 40 * time.Second, Store: 64, Sockets: []Socket{{"echo", "tcp", ":7007"}}, Command: []string{"/usr/local/bin/holdfast-echo"}, Watchdog: watched},
 	"holdfast-grpc":            {Kind: KindSocket, Sockets: []Socket{{"grpc", "tcp", ":8082"}}, Command: []string{"/usr/local/bin/holdfast-grpc"}, Watchdog: watched},
-	"systemd-journal-gatewayd": {Kind: KindDropIn, Ready: "exec", DrainTimeout: 10 * time.Second, Command: []string{"/lib/systemd/systemd-journal-gatewayd"}},
+	"systemd-journal-gatewayd": {Kind: KindDropIn, Ready: "exec", StopSignal: "INT", DrainTimeout: 10 * time.Second, Command: []string{"/lib/systemd/systemd-journal-gatewayd"}},
 }
 
 // differs reports whether an option of the pairs need not be as rendered.
