@@ -26,6 +26,7 @@
 // To the program handoffd is systemd: it passes the sockets (sd_listen_fds(3)),
 // hears READY=1, WATCHDOG=1 and the like (sd_notify(3)), and keeps what is stored
 // with FDSTORE=1, so a program that works as a socket-activated service works here.
+// SIGPIPE is ignored in it, as IgnoreSIGPIPE=yes of systemd.exec(5) has it by default.
 //
 // There is one difference to a restart: a generation starts before its predecessor
 // stores what it leaves. A program that reads HANDOFF_SOCKET gets it there, while it

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -127,6 +128,9 @@ func run(ctx context.Context, c *cli.Command) error {
 	}
 	log := newLogger(os.Stderr, c.Bool("debug"))
 	o.Log = log
+	// systemd has it ignored, and the Go runtime ends the process for it all the same
+	// where nobody reads standard error any more.
+	signal.Ignore(syscall.SIGPIPE)
 	heir, err := supervisor.Inherit()
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ const envCgroup = "HANDOFFD_CGROUP"
 
 // ExecStep is to be called first in main: see activation.ExecStep. In a process
 // that is to become a generation it does not return but with an error.
-func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID, unblockSignals) }
+func ExecStep() error { return activation.ExecStep(joinCgroup, tellPID, ignorePipe, unblockSignals) }
 
 // joinCgroup moves this process into the generation's cgroup, where it could not be
 // made there (see cgroups.probe).
