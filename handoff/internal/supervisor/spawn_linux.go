@@ -2,7 +2,9 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +67,7 @@ func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error
 		return nil, err
 	}
 	mine = append(mine, stderr)
-	if p.receiver, err = notify.Listen(filepath.Join(s.runtime, fmt.Sprintf("notify-%d", e.Gen))); err != nil {
+	if p.receiver, err = s.receive(e.Gen); err != nil {
 		return nil, err
 	}
 	var child *os.File
@@ -103,6 +105,26 @@ func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error
 		defer closeMine()
 		return activation.Start(context.Background(), cmd, files...)
 	}, nil
+}
+
+// receive makes the notification socket of a generation. Its folder may be gone, as
+// when a unit with the same RuntimeDirectory= was stopped; then it is made anew, or
+// elsewhere: a service must not end for that.
+func (s *Supervisor) receive(gen uint64) (*notify.Receiver, error) {
+	listen := func() (*notify.Receiver, error) {
+		return notify.Listen(filepath.Join(s.runtime, fmt.Sprintf("notify-%d", gen)))
+	}
+	r, err := listen()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	s.log.Warn("the folder of the notification sockets is gone, and made anew", "folder", s.runtime)
+	if os.MkdirAll(s.runtime, 0o711) != nil || os.Chmod(s.runtime, 0o711) != nil {
+		if s.runtime, err = temporaryDir(); err != nil {
+			return nil, err
+		}
+	}
+	return listen()
 }
 
 // command looks the program up, and says what it finds in its environment.

@@ -172,14 +172,18 @@ func runtimeDir(dir string) (string, error) {
 		dir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 	}
 	if dir == "" {
-		dir, err := os.MkdirTemp("", "handoffd")
-		if err != nil {
-			return "", err
-		}
-		return dir, os.Chmod(dir, 0o711)
+		return temporaryDir()
 	}
 	dir = filepath.Join(dir, "generations")
 	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711)
+}
+
+func temporaryDir() (string, error) {
+	dir, err := os.MkdirTemp("", "handoffd")
+	if err != nil {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o711)
