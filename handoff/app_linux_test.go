@@ -35,8 +35,8 @@ type appConfig struct {
 	Accepts    []uint32 // beside State
 	Unreadable Unreadable
 
-	DrainTimeout, LameDuck, Grace, KeepConns, KeepStates time.Duration
-	MaxConns                                             int
+	DrainTimeout, ReloadTimeout, LameDuck, Grace, KeepConns, KeepStates time.Duration
+	MaxConns                                                            int
 
 	Version string // Options.Version
 	Reload  string // "fail", or how long a reload takes
@@ -75,7 +75,7 @@ func app([]string) error {
 			return err
 		}
 	}
-	o := Options{DrainTimeout: c.DrainTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
+	o := Options{DrainTimeout: c.DrainTimeout, ReloadTimeout: c.ReloadTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
 	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 	ctx := context.Background()
 	svc, err := Open(ctx, o)
@@ -298,6 +298,10 @@ func (a *application) count(address string) error {
 }
 
 func (a *application) reload(ctx context.Context) error {
+	if a.config.Reload == "stuck" {
+		fmt.Println("reload is stuck")
+		select {}
+	}
 	d, err := time.ParseDuration(a.config.Reload)
 	if err != nil {
 		return errors.New("line 3 of the\nconfiguration is wrong")
@@ -321,6 +325,10 @@ func (a *application) accepts(version uint32) bool {
 
 func (a *application) save(context.Context) ([]byte, error) {
 	a.crash("save")
+	if a.config.Crash == "stuck save" {
+		fmt.Println("save is stuck")
+		select {}
+	}
 	fmt.Printf("saved %d\n", a.counted.Load())
 	return strconv.AppendInt(nil, a.counted.Load(), 10), nil
 }

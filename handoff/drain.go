@@ -3,6 +3,7 @@ package handoff
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -119,6 +120,18 @@ func receive[T any](ctx context.Context, ch <-chan T) (v T, ok bool) {
 	case <-time.After(afterCut):
 		return v, false
 	}
+}
+
+// within calls f, a function of the program, which may not mind that ctx has ended.
+// Then it is left behind, and what it sets must not be looked at.
+func within(ctx context.Context, f func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	err, ok := receive(ctx, done)
+	if !ok {
+		return fmt.Errorf("it does not return: %w", context.Cause(ctx))
+	}
+	return err
 }
 
 // carries reports whether there may be connections to carry on.

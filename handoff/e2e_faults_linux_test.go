@@ -133,3 +133,49 @@ func TestFileLimitsUnderSystemd(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckUnderSystemd: a function of the program that does not return holds up
+// neither a stop nor a reload for longer than its time, though systemd is asked to
+// wait until all is done.
+func TestStuckUnderSystemd(t *testing.T) {
+	exe := systemdtest.BuildTest(t)
+	systemdtest.Run(t, systemdtest.Options{All: []string{"252", "262"}}, func(t *testing.T, m *systemdtest.Machine) {
+		m.InstallFile(program, exe, 0o755)
+		stuck := func(ended func() bool) {
+			t.Helper()
+			for deadline := time.Now().Add(time.Minute); !ended(); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Errorf("it does not end:\n%s", m.Journal("-u", "app.service"))
+					m.TrySystemctl("kill", "-s", "KILL", "app.service")
+					return
+				}
+			}
+		}
+		state := func(want string) func() bool {
+			return func() bool { return m.Property("app.service", "ActiveState") == want }
+		}
+		m.InstallUnit("app.service", echoUnit(1, `,"DrainTimeout":500000000,"Crash":"stuck save"`, "TimeoutStopSec=1"))
+		m.Systemctl("start", "app.service")
+		clients := handoff.Connect(t, dialer(t, m), 3)
+		m.Systemctl("restart", "--no-block", "app.service")
+		stuck(func() bool { return strings.Contains(m.Journal("-u", "app.service"), "it does not return") })
+		stuck(state("active"))
+		if alive := handoff.Step(t, clients); alive != len(clients) {
+			t.Errorf("%d of %d connections went on", alive, len(clients))
+		}
+		m.Systemctl("stop", "--no-block", "app.service")
+		stuck(state("failed"))
+		m.Systemctl("reset-failed", "app.service")
+		if m.Version() < 253 {
+			return // has no Type=notify-reload
+		}
+		m.InstallUnit("app.service", echoUnit(0, `,"ReloadTimeout":500000000,"Reload":"stuck"`, "Type=notify-reload"))
+		m.Systemctl("start", "app.service")
+		for _, want := range []string{"it does not return", "has not returned since the last reload"} {
+			m.Systemctl("reload", "--no-block", "app.service")
+			stuck(func() bool { return strings.Contains(m.Property("app.service", "StatusText"), want) })
+			stuck(state("active"))
+		}
+		m.Systemctl("stop", "app.service")
+	})
+}

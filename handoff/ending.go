@@ -133,9 +133,11 @@ func (r *run) carryOutEnd(d *ending) []error {
 		defer s.extend()()
 	}
 	if s.store.configured() {
-		errs = append(errs, s.save(ctx))
+		errs = append(errs, s.save(context.Background()))
 	}
-	if err := s.manager.Barrier(ctx); err != nil {
+	barrier, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := s.manager.Barrier(barrier); err != nil {
 		errs = append(errs, fmt.Errorf("handoff: %w: %w", ErrLost, err))
 	}
 	return errs

@@ -115,7 +115,7 @@ func (s *Service) resumeStates() error {
 		if st.Resume == nil {
 			continue
 		}
-		if err := st.Resume(ctx); err != nil {
+		if err := within(ctx, st.Resume); err != nil {
 			errs = append(errs, fmt.Errorf("handoff: resume state %q: %w", st.name, err))
 		}
 	}

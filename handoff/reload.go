@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -35,16 +36,23 @@ func (r *run) reloadAsked() {
 	})
 }
 
-// reloadAll calls the callbacks.
+// reloadAll calls the callbacks. Where one does not return there is no other reload:
+// two at once would apply two configurations.
 func (s *Service) reloadAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.ReloadTimeout)
 	defer cancel()
-	for _, f := range s.reloads {
-		if err := f(ctx); err != nil {
-			return err
-		}
+	if !s.reloading.TryLock() {
+		return errors.New("a function of OnReload has not returned since the last reload")
 	}
-	return nil
+	return within(ctx, func(ctx context.Context) error {
+		defer s.reloading.Unlock()
+		for _, f := range s.reloads {
+			if err := f(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // reloaded delivers the verdict of the reload that is under way.

@@ -42,10 +42,11 @@ type Service struct {
 	states     map[string]*state
 	background []func(context.Context) error
 	reloads    []func(context.Context) error
-	keys       *keyring // nil without ServeTLS
-	changes    changes  // to be made in the store
-	binds      bool     // a socket that the store keeps
-	later      []error  // to be reported without the lock
+	reloading  sync.Mutex // held while they run
+	keys       *keyring   // nil without ServeTLS
+	changes    changes    // to be made in the store
+	binds      bool       // a socket that the store keeps
+	later      []error    // to be reported without the lock
 	manifest   manifest
 
 	generation atomic.Uint64
@@ -207,7 +208,8 @@ func (s *Service) Go(f func(context.Context) error) error {
 // told RELOADING=1 before, READY=1 after, and the verdict in STATUS=. f checks the
 // new configuration and only then applies it: at an error, which ends the
 // reload, the old one stays in force. Its context ends after
-// Options.ReloadTimeout, or when the service is to stop.
+// Options.ReloadTimeout, or when the service is to stop. The reload of an f that does
+// not return soon after that has failed, and so has every other until it does.
 func (s *Service) OnReload(f func(context.Context) error) error {
 	return s.change(func() error {
 		s.reloads = append(s.reloads, f)

@@ -24,7 +24,8 @@ type State struct {
 	// more: after the servers, the carriers' connections and the functions of Go
 	// have ended. It is called only after Load, or once Owned says that there was
 	// nothing to load, and only where there is a manager that may keep the state. Its
-	// context ends after Options.DrainTimeout.
+	// context ends after Options.DrainTimeout; a Save that does not return soon after
+	// that is left behind, and the state is lost.
 	//
 	// The state itself stays as it is: during a reload by handoffd this generation
 	// goes on with it, if the successor refuses it or dies before it has taken
@@ -121,6 +122,7 @@ func (s *Service) load(ctx context.Context, saved savedState) error {
 
 // save leaves the states of this generation for the next: each in a parcel of
 // its own, which a generation that cannot read it leaves as it is.
+// One that takes all its time does not take that of the others.
 func (s *Service) save(ctx context.Context) error {
 	var errs []error
 	for _, st := range s.states {
@@ -128,19 +130,29 @@ func (s *Service) save(ctx context.Context) error {
 			continue // it is still another generation's
 		}
 		st.saved = true
-		data, err := st.Save(ctx)
-		if err == nil {
-			payload := s.record(record{version: st.Version, data: data})
-			st.parcel = uniqueName(parcelPrefix)
-			err = s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
-		}
-		if err != nil {
+		if err := s.saveOne(ctx, st); err != nil {
 			errs = append(errs, fmt.Errorf("handoff: save state %q: %w: %w", st.name, ErrLost, err))
 			continue
 		}
 		s.counters.statesOut.Add(1)
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Service) saveOne(ctx context.Context, st *state) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
+	defer cancel()
+	var data []byte
+	err := within(ctx, func(ctx context.Context) (err error) {
+		data, err = st.Save(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	payload := s.record(record{version: st.Version, data: data})
+	st.parcel = uniqueName(parcelPrefix)
+	return s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
 }
 
 // record fills in what all records of this generation have, and marshals.
