@@ -107,6 +107,9 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 		waitFor(t, "50 more answers", func() bool { return load.answered() >= want })
 	}
 	progress()
+	// It may answer before systemd hears that it is ready, and a reload until then is but
+	// a start.
+	waitFor(t, "its start", func() bool { return m.Property(service, "ActiveState") == "active" })
 	main := m.Property(service, "MainPID")
 	for _, verb := range []string{"reload", "reload", "restart", "reload"} {
 		m.Systemctl(verb, service)
