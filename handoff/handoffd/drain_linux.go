@@ -24,7 +24,7 @@ func drainCommand() *cli.Command {
 			"sockets back, too, where their units run." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
-			&cli.BoolFlag{Name: "stop-socket", Usage: "stop the socket units of the service, too: the port is closed for good"},
+			&cli.BoolFlag{Name: "stop-socket", Usage: "stop the socket units of the service, too: the port is closed when that stops"},
 			&cli.DurationFlag{Name: "lame-duck", Usage: "for how long before that balancers are told, and clients still served"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {

@@ -100,6 +100,11 @@ func TestLeavingRefuses(t *testing.T) {
 		}{
 			{[]string{"undrain"}, false, "done"},
 			{[]string{"drain", "--lame-duck", "-1s"}, true, "at most"},
+			{[]string{"reload", "--hold"}, false, "held"},
+			{[]string{"drain"}, true, "the service is ready; want it serving"},
+			{[]string{"undrain"}, false, "done"},
+			{[]string{"abort"}, false, "done"},
+			{[]string{"abort"}, true, "no successor"},
 			{[]string{"drain"}, false, "done"},
 			{[]string{"drain"}, false, "done"},
 			{[]string{"commit"}, true, "out of the rotation"},

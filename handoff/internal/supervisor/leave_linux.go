@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -63,7 +64,7 @@ func (s *Supervisor) Drain(ctx context.Context, lameDuck time.Duration) (Result,
 		switch {
 		case s.leave.stage != stageIn:
 		case situation != generation.ServiceServing:
-			refused = fmt.Sprintf("the service is %v", situation)
+			refused = fmt.Sprintf("the service is %v; want it serving, and no reload under way or held", situation)
 		default:
 			s.startLeave(lameDuck)
 		}
@@ -102,8 +103,13 @@ func (s *Supervisor) Undrain(ctx context.Context) (Result, error) {
 		return verdictOf(generation.Refused, refused), err
 	}
 	return s.await(ctx, func() (Result, bool) {
-		return verdictOf(generation.Done, ""), s.leave.stage == stageIn && s.machine.Situation() == generation.ServiceServing
+		return verdictOf(generation.Done, ""), s.leave.stage == stageIn && s.serves()
 	})
+}
+
+// serves reports whether a generation does, also while a successor is on its way.
+func (s *Supervisor) serves() bool {
+	return slices.ContainsFunc(s.machine.Generations(), func(g generation.Info) bool { return g.State == generation.StateServing })
 }
 
 func (s *Supervisor) startLeave(lameDuck time.Duration) {
