@@ -139,13 +139,24 @@ func descriptorFlags(t *testing.T, pid, fd int) int {
 	return flags
 }
 
-// TestEinhorn: a program of Einhorn finds its sockets, and its parent.
+// TestEinhorn: a program of Einhorn finds its sockets, and its parent; and nothing of
+// what handoffd was told of its own.
 func TestEinhorn(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	t.Setenv("OUT", out)
+	for _, name := range []string{"SERVER_STARTER_PORT", "EINHORN_FD_1", "EINHORN_SOCK_PATH", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC", "FDSTORE"} {
+		t.Setenv(name, "77")
+	}
 	d := standalone(t, append([]string{"--compat", "einhorn", "--stop-signal", "USR2"}, environs...)...)
-	expectVariables(t, variables(t, out, 1), "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3", "EINHORN_FDS=3",
-		fmt.Sprintf("EINHORN_MASTER_PID=%d", d.cmd.Process.Pid))
+	got := variables(t, out, 1)
+	expectVariables(t, got, "EINHORN_FD_COUNT=1", "EINHORN_FD_0=3", "EINHORN_FDS=3", "LISTEN_FDS=1",
+		fmt.Sprintf("EINHORN_MASTER_PID=%d", d.cmd.Process.Pid), fmt.Sprintf("LISTEN_PID=%d", d.status().Generations[0].PID),
+		fmt.Sprintf("NOTIFY_SOCKET=%s/generations/notify-1", filepath.Dir(d.socket)))
+	for _, v := range got {
+		if strings.HasSuffix(v, "=77") {
+			t.Errorf("the program is told %s", v)
+		}
+	}
 	if err := d.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}

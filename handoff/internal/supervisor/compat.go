@@ -31,6 +31,12 @@ func ParseCompat(s string) (Compat, error) {
 	return "", fmt.Errorf("%q: want %s or %s", s, CompatServerStarter, CompatEinhorn)
 }
 
+// isCompat reports whether a variable is of such a program. It is about descriptors
+// that a generation does not have, and about a parent that is not its own.
+func isCompat(v string) bool {
+	return strings.HasPrefix(v, "SERVER_STARTER_") || strings.HasPrefix(v, "EINHORN_")
+}
+
 // firstFD is the number of the first descriptor that is passed (sd_listen_fds(3)).
 const firstFD = 3
 

@@ -160,9 +160,11 @@ func (s *Supervisor) tell(n *notify.Notifier) {
 	s.above = newAbove(n, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
 }
 
-// programEnviron returns what generations get of this process's variables.
+// programEnviron returns what generations get of this process's variables: not those
+// by which it was told of its own descriptors and its own manager.
 func programEnviron() []string {
-	return without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
+	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
+	return slices.DeleteFunc(env, isCompat)
 }
 
 // runtimeDir makes the folder for notification sockets. Programs under another
