@@ -161,3 +161,71 @@ func TestEinhorn(t *testing.T) {
 		t.Errorf("handoffd ends with %v", err)
 	}
 }
+
+// TestIntervalAndDelay: --ready alive and --probation are the --interval and the
+// --kill-old-delay of start_server: a new program that ends in either is undone, and
+// until both are over the old one is the service, and is not told to stop.
+func TestIntervalAndDelay(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	t.Setenv("OUT", out)
+	statusPath := out + ".status"
+	d := standalone(t, "--compat", "server-starter", "--ready", "alive:200ms", "--probation", "10m", "--status-file", statusPath, "--",
+		"/bin/sh", "-c", `while [ $HANDOFF_GENERATION = 1 ] || [ ! -e "$OUT.fail" ]; do sleep 0.05; done; exit 3`)
+	first := d.status().Generations[0].PID
+	fail := out + ".fail"
+	reload := func() chan string {
+		said := make(chan string, 1)
+		go func() {
+			text, code := verb(t, "reload", "--control", d.control)
+			said <- fmt.Sprintf("%d: %s", code, text)
+		}()
+		return said
+	}
+	stays := func(when string) {
+		t.Helper()
+		if text, err := os.ReadFile(statusPath); err != nil || string(text) != fmt.Sprintf("1:%d\n", first) {
+			t.Errorf("%s the status file is %q, %v", when, text, err)
+		}
+		if g := d.status().Generations[0]; g.PID != first || g.State != "serving" {
+			t.Errorf("%s generation 1 is %+v", when, g)
+		}
+	}
+	expect := func(said chan string, want string) {
+		t.Helper()
+		if text := <-said; !strings.Contains(text, want) {
+			t.Errorf("the reload exits with %s, want %q", text, want)
+		}
+	}
+	both := func() {
+		t.Helper()
+		waitFor(t, "both to accept", func() bool { g := d.status().Generations; return len(g) == 2 && g[1].State == "ready" })
+		stays("in the delay")
+	}
+	write := func() {
+		t.Helper()
+		if err := os.WriteFile(fail, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	expect(reload(), "exit status 3")
+	waitFor(t, "the end of generation 2", d.alone)
+	stays("after one that ends in the interval")
+
+	os.Remove(fail)
+	said := reload()
+	both()
+	write()
+	expect(said, "exit status 3")
+	waitFor(t, "the end of generation 3", d.alone)
+	stays("after one that ends in the delay")
+
+	os.Remove(fail)
+	said = reload()
+	both()
+	if text, code := verb(t, "commit", "--control", d.control); code != 0 {
+		t.Errorf("commit exits with %d: %s", code, text)
+	}
+	expect(said, "0: generation 4: done")
+	waitFor(t, "the end of generation 1", d.alone)
+}
