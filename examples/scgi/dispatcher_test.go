@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -155,6 +159,69 @@ func TestCrashLosesOneRequest(t *testing.T) {
 			t.Errorf("%d workers have answered, want at least %d", len(pids), workers)
 		}
 	})
+}
+
+// A worker that dies with a connection on its way to it, which it has not taken, takes
+// nothing along: the next one gets it.
+func TestKilledBeforeItTook(t *testing.T) {
+	const workers, kills = 1, 3
+	ctx := exampletest.Deadline(t)
+	s := startServer(t, dispatch, workers)
+	for range kills {
+		last, err := s.get(ctx, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(last, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		exampletest.WaitFor(t, ctx, "the worker to stop", func() bool { return stopped(t, last) })
+		conn, err := s.ask(ctx, "/", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		exampletest.WaitFor(t, ctx, "the connection to be accepted", func() bool { return accepted(t, conn) })
+		if err := syscall.Kill(last, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if pid, err := readAnswer(bufio.NewReader(conn)); err != nil || pid == last {
+			t.Errorf("%d was killed, and the answer is of %d, %v", last, pid, err)
+		}
+	}
+}
+
+// stopped reports whether all threads of a process have.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("no threads of %d: %v", pid, err)
+	}
+	for _, path := range tasks {
+		if stat, err := os.ReadFile(path); err == nil && !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return true
+}
+
+// accepted reports whether a server has accepted a client's connection: one that is
+// still in the queue has no inode in the kernel's table (proc(5)).
+func accepted(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote := fmt.Sprintf(":%04X", c.LocalAddr().(*net.TCPAddr).Port)
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) > 9 && strings.HasSuffix(fields[2], remote) {
+			return fields[9] != "0"
+		}
+	}
+	return false
 }
 
 // What has been accepted is answered before the dispatcher ends.
