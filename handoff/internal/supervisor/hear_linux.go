@@ -120,18 +120,41 @@ func (s *Supervisor) guard(p *process) {
 	if p.timer != nil {
 		return // it looks at heard when it fires
 	}
-	var fire func()
-	arm := func(d time.Duration) { p.timer = time.AfterFunc(d, func() { s.post(fire) }) }
-	fire = func() {
-		if p.timer == nil {
-			return // stopped meanwhile
+	s.rearm(p, p.watchdog)
+}
+
+// rearm looks after d whether p has been silent.
+func (s *Supervisor) rearm(p *process, d time.Duration) {
+	var t *time.Timer
+	overdue := func() bool {
+		if p.timer != t {
+			return false // stopped meanwhile
 		}
-		if left := time.Until(p.heard.Add(p.watchdog)); left > 0 {
-			arm(left)
-			return
+		left := time.Until(p.heard.Add(p.watchdog))
+		if left > 0 {
+			s.rearm(p, left)
 		}
-		p.timer = nil
-		s.feed(generation.Silent{Gen: p.number})
+		return left <= 0
 	}
-	arm(p.watchdog)
+	silent := func() {
+		if overdue() {
+			p.timer = nil
+			s.feed(generation.Silent{Gen: p.number})
+		}
+	}
+	t = time.AfterFunc(d, func() {
+		s.post(func() {
+			if !overdue() {
+				return
+			}
+			// It may be this process that was held up: then what the generation has said
+			// waits in its socket.
+			addr := p.receiver.Addr()
+			go func() {
+				await(addr)
+				s.post(silent)
+			}()
+		})
+	})
+	p.timer = t
 }

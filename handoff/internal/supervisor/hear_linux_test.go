@@ -1,0 +1,64 @@
+package supervisor
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/leaktest"
+)
+
+// TestHeldUp: a sign of life that waits in its socket counts, though it is read only
+// after the watchdog ran out; one that is not there does not.
+func TestHeldUp(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		alive bool
+	}{{"a sign waits", true}, {"none waits", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			leaktest.Check(t)
+			s, err := newSupervisor(Options{Program: []string{"true"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &process{number: 1, watchdog: 50 * time.Millisecond}
+			if p.receiver, err = notify.Listen(filepath.Join(t.TempDir(), "notify")); err != nil {
+				t.Fatal(err)
+			}
+			defer p.receiver.Close()
+			s.tell(nil)
+			defer close(s.above.queue)
+			s.guard(p)
+			if c.alive {
+				n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + p.receiver.Addr()}}.Open()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer n.Close()
+				if err := n.Send(t.Context(), notify.WatchdogPing()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.o.NotifyAccess = NotifyAll // it is this process that speaks
+			(<-s.calls)()                // the timer's
+			began := time.Now()
+			hearing := newLoop(func(ctx context.Context) { s.hear(ctx, p) })
+			defer hearing.halt()
+			for deadline := time.After(30 * time.Second); p.timer != nil && !p.heard.After(began); {
+				select {
+				case f := <-s.calls:
+					f()
+				case <-deadline:
+					t.Fatal("nothing comes of it")
+				}
+			}
+			if alive := p.timer != nil; alive != c.alive {
+				t.Errorf("taken for alive: %v", alive)
+			}
+			p.stopTimer()
+			close(s.ended)
+		})
+	}
+}
