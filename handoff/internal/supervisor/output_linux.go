@@ -178,7 +178,7 @@ func (o *output) lines() []string {
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD")
+		lines[i] = strings.Map(printable, strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD"))
 	}
 	return lines[max(0, len(lines)-tailLines):]
 }

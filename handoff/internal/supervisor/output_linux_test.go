@@ -54,9 +54,9 @@ func TestOutputTail(t *testing.T) {
 		t.Errorf("of nothing, the last lines are %q", lines)
 	}
 	o.write(bytes.Repeat([]byte("x"), 10*tailBytes))
-	o.write([]byte("\xff\r\nend"))
+	o.write([]byte("\xff\r\n\x1b[2Jthe\tend"))
 	lines := o.lines()
-	if len(lines) != 2 || lines[1] != "end" || !strings.HasSuffix(lines[0], "x\uFFFD") || len(o.tail) != tailBytes {
+	if len(lines) != 2 || lines[1] != "\uFFFD[2Jthe\tend" || !strings.HasSuffix(lines[0], "x\uFFFD") || len(o.tail) != tailBytes {
 		t.Errorf("%d bytes are kept, and the last lines are %.20q", len(o.tail), lines)
 	}
 }

@@ -149,6 +149,7 @@ func TestClip(t *testing.T) {
 		"":              "",
 		"a\nb\r\n\tc":   "a b c",
 		"\xff":          "\uFFFD",
+		"\x1b[31mred\a": "\uFFFD[31mred\uFFFD",
 		long:            strings.Repeat("ä", 500) + "...",
 		"x" + long[:20]: "x" + long[:20],
 	} {
