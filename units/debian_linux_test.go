@@ -94,7 +94,8 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 	service, socket := name+".service", name+".socket"
 	before := m.Property(service, "FragmentPath")
 	own := analyze(t, m, "verify", "--man=no", before) // Debian's unit of unicorn has a mistake
-	manager{t: t, m: m}.install(dropIn)
+	x := manager{t: t, m: m}
+	x.install(dropIn)
 	if out := analyze(t, m, "verify", "--man=no", before); out != own {
 		t.Errorf("with the drop-in systemd-analyze says:\n%s\nwithout it:\n%s", out, own)
 	}
@@ -107,9 +108,7 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 		waitFor(t, "50 more answers", func() bool { return load.answered() >= want })
 	}
 	progress()
-	// It may answer before systemd hears that it is ready, and a reload until then is but
-	// a start.
-	waitFor(t, "its start", func() bool { return m.Property(service, "ActiveState") == "active" })
+	x.started(service)
 	main := m.Property(service, "MainPID")
 	for _, verb := range []string{"reload", "reload", "restart", "reload"} {
 		m.Systemctl(verb, service)

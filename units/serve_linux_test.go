@@ -54,6 +54,15 @@ func (c manager) mainPID(service string) string {
 	return c.ctl("show", "--property=MainPID", service)
 }
 
+// started waits until the service counts as started. It may answer before: systemd has
+// not read READY=1 then, and makes a reload a part of the start.
+func (c manager) started(service string) {
+	c.t.Helper()
+	waitFor(c.t, "the start of "+service, func() bool {
+		return strings.TrimSpace(c.ctl("show", "--property=ActiveState", service)) == "ActiveState=active"
+	})
+}
+
 const examples = "github.com/holdfast-go/holdfast/examples/"
 
 // install puts the programs of the pairs into m.
@@ -158,6 +167,7 @@ func (c served) serve(t *testing.T, m *systemdtest.Machine) {
 		}
 	}
 	progress()
+	x.started(service)
 	verbs := []string{"restart", "restart"}
 	if c.reloads {
 		verbs = []string{"reload", "restart", "reload"}
