@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
@@ -83,6 +86,62 @@ func TestLeavingRotation(t *testing.T) {
 				// and said to be safe to send again: RFC 9112, section 9.3.1.
 				if lost := counts.Failed() - counts.Refused - counts.Stale; lost != 0 || !c.keep && counts.Stale != 0 {
 					t.Error(result.Err())
+				}
+			})
+		}
+	})
+}
+
+// TestLeavingIsCut: a drain that is undone, or whose handoffd is killed, while new
+// clients are kept off, leaves a listener that takes them, and who waited is served.
+func TestLeavingIsCut(t *testing.T) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
+		for name, cut := range map[string]func(t *testing.T, program string){
+			"undrain": func(t *testing.T, program string) {
+				if text, err := handoffd(t, m, "undrain"); err != nil {
+					t.Errorf("%v: %s", err, text)
+				}
+				m.Output("kill", "-CONT", program)
+			},
+			"killed": func(*testing.T, string) { m.Output("kill", "-KILL", m.Property(service, "MainPID")) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				begin(t, m, "")
+				program := serving(t, m)
+				m.Output("kill", "-STOP", program)
+				get := func() error {
+					client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: m.Dial}}
+					r, err := client.Get("http://" + address)
+					if err == nil {
+						r.Body.Close()
+					}
+					return err
+				}
+				waited := make(chan error, 1)
+				go func() { waited <- get() }()
+				waitFor(t, "a client in the queue", func() bool { return strings.Contains(m.Output("cat", "/proc/net/tcp"), ":1F90 01 ") })
+				ended := make(chan string, 1)
+				go func() {
+					text, _ := handoffd(t, m, "drain")
+					ended <- text
+				}()
+				waitFor(t, "clients to be kept off", func() bool {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					c, err := m.Dial(ctx, "tcp", address)
+					if err == nil {
+						c.Close()
+					}
+					return errors.Is(err, context.DeadlineExceeded)
+				})
+				cut(t, program)
+				for _, err := range []error{<-waited, get()} {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				if text := <-ended; !strings.Contains(text, "to stay") && !strings.Contains(text, "went away") {
+					t.Errorf("the drain ends with %s", text)
 				}
 			})
 		}

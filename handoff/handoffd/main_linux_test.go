@@ -173,6 +173,18 @@ func (d *daemon) get() string {
 	return string(body)
 }
 
+// visitor connects.
+func (d *daemon) visitor() net.Conn {
+	d.t.Helper()
+	c, err := net.Dial("unix", d.socket)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
 // alone reports whether there is one generation.
 func (d *daemon) alone() bool {
 	d.t.Helper()

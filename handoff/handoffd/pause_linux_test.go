@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 const preforkWorkers = 3
@@ -34,18 +33,6 @@ func startPrefork(t *testing.T, flags ...string) *daemon {
 	c := d.visitor()
 	echo(t, c)
 	return d
-}
-
-// visitor connects.
-func (d *daemon) visitor() net.Conn {
-	d.t.Helper()
-	c, err := net.Dial("unix", d.socket)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
-	return c
 }
 
 // echo has a byte come back.

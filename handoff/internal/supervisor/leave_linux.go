@@ -151,7 +151,7 @@ func (s *Supervisor) empty(ctx context.Context, lameDuck time.Duration) error {
 	var held []syscall.Conn
 	for _, l := range s.tcp() {
 		if err := hold(ctx, l); err != nil {
-			return err
+			return fmt.Errorf("socket %q: %w", l.Name(), err)
 		}
 		held = append(held, l)
 	}

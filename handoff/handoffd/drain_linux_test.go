@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+// TestDrainUnix: a Unix socket cannot be shut and come back. Its clients wait while the
+// service is out, and none is refused.
+func TestDrainUnix(t *testing.T) {
+	d := standalone(t)
+	for range 2 { // the second finds it out
+		if out, code := verb(t, "drain", "--control", d.control); code != 0 {
+			t.Fatalf("drain exits with %d: %s", code, out)
+		}
+	}
+	if status := d.status(); status.Situation != "out of the rotation" || len(status.Generations) != 0 {
+		t.Fatalf("after drain: %+v", status)
+	}
+	answers := make(chan string, 3)
+	for range cap(answers) {
+		c := d.visitor() // in the queue
+		go func() {
+			io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+			answer, err := io.ReadAll(c)
+			answers <- fmt.Sprintf("%s, %v", answer, err)
+		}()
+	}
+	if out, code := verb(t, "undrain", "--control", d.control); code != 0 {
+		t.Fatalf("undrain exits with %d: %s", code, out)
+	}
+	for range cap(answers) {
+		if got := <-answers; !strings.Contains(got, "generation 2, hello") {
+			t.Errorf("one that waited gets %q", got)
+		}
+	}
+}
