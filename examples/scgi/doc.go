@@ -30,29 +30,30 @@
 // listener of its own with SO_REUSEPORT:
 //
 //	                                            dispatch   -share  SO_REUSEPORT
-//	2 clients  1 worker   CPU of a request        141 µs    57 µs    48 µs
-//	           8 workers  CPU of a request        123 µs   124 µs    78 µs
-//	                      context switches           7.2      8.4      3.5
-//	                      busiest, idlest worker  29, 0 %  25, 3 %  13, 12 %
-//	16 clients 1 worker   requests/s                5,542   11,745   13,934
-//	                      p99                       12 ms   6.9 ms   5.6 ms
-//	           2 workers  requests/s                6,779   11,861   10,423
-//	                      p99                      7.5 ms   6.3 ms    10 ms
-//	           8 workers  requests/s                6,198    8,433    9,254
-//	                      p99                      9.2 ms    12 ms   8.7 ms
-//	                      busiest, idlest worker 13, 12 %  15, 9 % 13, 12 %
+//	2 clients  1 worker   CPU of a request        149 µs    68 µs    53 µs
+//	           8 workers  CPU of a request        138 µs   126 µs    79 µs
+//	                      context switches           7.9      9.8      3.5
+//	                      busiest, idlest worker  32, 0 %  27, 4 % 13, 12 %
+//	16 clients 1 worker   requests/s                6,692   13,659   15,439
+//	                      p99                      6.2 ms   5.1 ms   5.0 ms
+//	           2 workers  requests/s                7,549   12,964   13,762
+//	                      p99                      6.3 ms   5.0 ms   5.9 ms
+//	                      busiest, idlest worker 50, 50 % 52, 48 % 51, 49 %
+//	           8 workers  requests/s                7,153   14,726   15,347
+//	                      p99                      6.9 ms   5.0 ms   3.3 ms
+//	                      busiest, idlest worker 13, 12 %  16, 9 % 13, 12 %
 //	and 20 ms for one request in 200:
-//	16 clients 8 workers  requests/s                6,020    7,987    6,272
-//	                      p99                       13 ms    14 ms    22 ms
+//	16 clients 8 workers  requests/s                9,573   13,069    7,177
+//	                      p99                      4.6 ms   6.1 ms    22 ms
 //	32 clients 4 workers  connections lost when
-//	                      all are replaced once         0        0       25
+//	                      all are replaced once         0        0       29
 //
 //	go test -run '^$' -bench Workers -benchtime 20000x ./examples/scgi
 //	go test -run '^$' -bench Replace -benchtime 20x ./examples/scgi
 //
-// (Two cores, on which the clients run as well, and on which others did, so compare
-// the columns and not the days; requests that do nothing. CPU and context switches
-// are of all processes of the server, and a worker's part is of the requests.)
+// (Two cores, on which the clients run as well, so compare the columns and not the
+// days; requests that do nothing. CPU and context switches are of all processes of the
+// server, and a worker's part is of the requests.)
 //
 // The dispatcher costs a request about a tenth of a millisecond of CPU. Where a request
 // takes a millisecond or more, which is why it has a process, that is nothing, and
