@@ -5,7 +5,7 @@ func (d Description) sandbox(b *builder) {
 	if !d.User {
 		d.confine(b)
 	}
-	comment := "\nThe sandbox, as far as a user's manager may make one."
+	comment := "\nThe sandbox, as far as a user's manager may make one on every host. Where users may\nhave user namespaces, PrivateUsers=yes makes CapabilityBoundingSet= and what begins\nwith Protect and Private possible, too."
 	if !d.User {
 		comment = ""
 	}
