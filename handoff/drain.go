@@ -98,6 +98,8 @@ func (s *Service) openOutbox(ctx context.Context, e *epoch) {
 	if !s.store.available() || !s.carries() || s.rotation.out() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
 	out := &outbox{store: &s.store, first: s.firstEntry(), spare: s.spare(), live: s.intake != nil, lighten: ballast(ctx)}
 	if _, err := out.open(ctx); err != nil {
 		out.lighten()

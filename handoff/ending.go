@@ -103,7 +103,6 @@ func (r *run) carryOutEnd(d *ending) []error {
 	}
 	s.counters.drainBegan.Store(time.Now().UnixNano())
 	defer func() { s.counters.drainEnded.Store(time.Now().UnixNano()) }()
-	d.work(s.o.DrainTimeout)
 	s.manifest.finish(true)
 	receive(d.ctx, r.probing.done)
 	for _, srv := range d.e.servers {
@@ -114,7 +113,8 @@ func (r *run) carryOutEnd(d *ending) []error {
 	}
 	r.reserve.release()
 	close(d.stopped)
-	s.openOutbox(d.ctx, d.e)
+	s.openOutbox(d.ctx, d.e) // for which the manager may take its time
+	d.work(s.o.DrainTimeout)
 	errs := r.finish(d)
 
 	// From here on it is about what is left to the next generation, and a hurry
@@ -135,7 +135,7 @@ func (r *run) carryOutEnd(d *ending) []error {
 	if s.store.configured() {
 		errs = append(errs, s.save(context.Background()))
 	}
-	barrier, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	barrier, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	if err := s.manager.Barrier(barrier); err != nil {
 		errs = append(errs, fmt.Errorf("handoff: %w: %w", ErrLost, err))

@@ -140,10 +140,10 @@ func (s *Service) save(ctx context.Context) error {
 }
 
 func (s *Service) saveOne(ctx context.Context, st *state) error {
-	ctx, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
-	defer cancel()
 	var data []byte
-	err := within(ctx, func(ctx context.Context) (err error) {
+	saving, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
+	defer cancel()
+	err := within(saving, func(ctx context.Context) (err error) {
 		data, err = st.Save(ctx)
 		return err
 	})
@@ -152,6 +152,8 @@ func (s *Service) saveOne(ctx context.Context, st *state) error {
 	}
 	payload := s.record(record{version: st.Version, data: data})
 	st.parcel = uniqueName(parcelPrefix)
+	ctx, cancel = context.WithTimeout(ctx, endTimeout)
+	defer cancel()
 	return s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
 }
 

@@ -27,8 +27,13 @@ const (
 // maxServiceName is the longest name that leaves room for a prefix.
 const maxServiceName = notify.MaxName - len(manifestPrefix)
 
-// storeTimeout bounds one exchange with the manager.
+// storeTimeout bounds one exchange with the manager, while somebody else waits.
 const storeTimeout = 10 * time.Second
+
+// endTimeout bounds one at the end, when nobody waits but the manager. systemd reads
+// nothing while it reloads itself, for as long as its generators take, to which it
+// gives 90 s; and it knows nobody any more who has exited meanwhile.
+const endTimeout = 2 * time.Minute
 
 // uniqueName returns a name that was never used before: a removal that arrives
 // late cannot hit another parcel.
@@ -186,8 +191,13 @@ func (st *store) leave(ctx context.Context, name string, spare int, entries ...p
 // room and closes what it is given, but then send finds no reader: mostly, since
 // systemd may close it a little later. That there is no store at all probe finds
 // out for sure.
+//
+// It is over with ctx, and without a deadline of that after storeTimeout.
 func (st *store) await(ctx context.Context, name string, send func() error) error {
-	barrier, cancel := context.WithTimeout(ctx, storeTimeout)
+	barrier, cancel := ctx, func() {}
+	if _, ok := ctx.Deadline(); !ok {
+		barrier, cancel = context.WithTimeout(ctx, storeTimeout)
+	}
 	defer cancel()
 	err := st.manager.Barrier(barrier)
 	if err == nil {

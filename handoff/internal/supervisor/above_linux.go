@@ -133,17 +133,24 @@ func (a *above) drop(name string) {
 	a.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Remove(ctx, name) })
 }
 
+// closeTimeout bounds the wait for the manager at the end. systemd reads nothing
+// while it reloads itself, for as long as its generators take, to which it gives 90 s;
+// and it knows nobody any more who has exited meanwhile.
+const closeTimeout = 2 * time.Minute
+
 // close waits, for a limited time, until the manager has processed all that it was
 // told.
 func (a *above) close() error {
 	<-a.probed // has a deadline of its own
 	close(a.queue)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	select {
 	case <-a.over:
-	case <-time.After(10 * time.Second):
+	case <-ctx.Done():
 		return errDeaf
 	}
-	return errors.Join(a.n.Barrier(context.Background()), a.n.Close())
+	return errors.Join(a.n.Barrier(ctx), a.n.Close())
 }
 
 // duplicate gives another descriptor for the same file. Its mode is not changed.
