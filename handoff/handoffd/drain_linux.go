@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,9 @@ func drain(ctx context.Context, client *control.Client, lameDuck time.Duration, 
 	}
 	v, err := client.Drain(ctx, lameDuck)
 	if err == nil && stopSocket {
-		err = stopSocketsOf(ctx, status.PID)
+		if err = stopSocketsOf(ctx, status.PID); err != nil {
+			err = fmt.Errorf("the service is out of the rotation; %w", err)
+		}
 	}
 	return v, err
 }
@@ -81,10 +84,11 @@ func stopSocketsOf(ctx context.Context, pid int) error {
 		return fmt.Errorf("stop the sockets of %s: %w", name, err)
 	}
 	units, _ := by.Value.Value().([]string)
+	units = slices.DeleteFunc(units, func(unit string) bool { return !strings.HasSuffix(unit, ".socket") })
+	if len(units) == 0 {
+		return fmt.Errorf("stop the sockets of %s: no socket unit activates it", name)
+	}
 	for _, unit := range units {
-		if !strings.HasSuffix(unit, ".socket") {
-			continue
-		}
 		done := make(chan string, 1)
 		if _, err := m.conn.StopUnitContext(ctx, unit, "replace", done); err != nil {
 			return fmt.Errorf("stop %s: %w", unit, err)

@@ -16,6 +16,10 @@ func TestDrainUnix(t *testing.T) {
 			t.Fatalf("drain exits with %d: %s", code, out)
 		}
 	}
+	// This one has no unit, and mostly not even a manager to ask for it.
+	if out, code := verb(t, "drain", "--stop-socket", "--control", d.control); code != exitUndone || !strings.Contains(out, "out of the rotation; stop the sockets") {
+		t.Errorf("drain --stop-socket exits with %d: %s", code, out)
+	}
 	if status := d.status(); status.Situation != "out of the rotation" || len(status.Generations) != 0 {
 		t.Fatalf("after drain: %+v", status)
 	}
