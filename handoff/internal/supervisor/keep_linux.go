@@ -27,7 +27,7 @@ func (s *Supervisor) deliver(to uint64) {
 // route delivers what is due.
 func (s *Supervisor) route() {
 	p := s.processes[s.store.target]
-	if p == nil || p.deliverer == nil {
+	if p == nil || p.deliverer == nil || p.deaf {
 		return
 	}
 	for _, e := range s.store.due() {
@@ -35,6 +35,8 @@ func (s *Supervisor) route() {
 		id, err := p.deliverer.Deliver(ctx, e.name, e.file)
 		cancel()
 		if err != nil {
+			// Or everything that is stored from now on would have all wait in vain.
+			p.deaf = true
 			s.logOf(err, p.number, "what is stored could not be delivered, and waits for the next generation")
 			return
 		}
@@ -86,6 +88,10 @@ func (s *Supervisor) acknowledge(ctx context.Context, p *process) {
 func (s *Supervisor) replied(p *process, r parcel.Reply) {
 	if r.Taken != 0 {
 		s.discard(s.store.acknowledged(p.number, r.Taken))
+		if p.deaf {
+			p.deaf = false
+			s.route()
+		}
 	}
 	if r.Released != 0 {
 		s.feed(generation.Released{Gen: p.number, To: r.Released})
@@ -117,6 +123,10 @@ func (s *Supervisor) keep(p *process, n *notify.Notification) {
 	name := n.Message.FDName()
 	for _, f := range n.Take() {
 		e := newEntry(name, f, p.number)
+		if full := len(s.store.entries) >= s.store.limit; full && !p.full {
+			p.full = true
+			s.log.Warn("not stored, and closed: the store is full, see --store and FileDescriptorStoreMax=", "generation", p.number, "name", name, "limit", s.store.limit)
+		}
 		if s.lastsNot() || !s.store.add(e) {
 			f.Close()
 			s.log.Debug("not stored", "generation", p.number, "name", name)

@@ -45,6 +45,8 @@ type process struct {
 	resumable bool               // it has said that it can release and resume
 	hasten    context.CancelFunc // has the stop signal sent at once, while workers come to stand still
 	releaseTo uint64             // the successor for which it was last asked to release
+	deaf      bool               // what was to be delivered last did not go in, and nothing was taken since
+	full      bool               // it is known that the store had no room for it
 	awaiting  bool               // the machine wants to know when it has taken all
 	ready     bool
 	reaped    *generation.ExitStatus // of main, until the machine is told
