@@ -108,23 +108,27 @@ func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error
 }
 
 // receive makes the notification socket of a generation. Its folder may be gone, as
-// when a unit with the same RuntimeDirectory= was stopped; then it is made anew, or
-// elsewhere: a service must not end for that.
+// when a unit with the same RuntimeDirectory= was stopped, or full. Then it is made
+// anew, or elsewhere: a service must not end for that.
 func (s *Supervisor) receive(gen uint64) (*notify.Receiver, error) {
-	listen := func() (*notify.Receiver, error) {
-		return notify.Listen(filepath.Join(s.runtime, fmt.Sprintf("notify-%d", gen)))
+	listen := func(dir string) (*notify.Receiver, error) {
+		return notify.Listen(filepath.Join(dir, fmt.Sprintf("notify-%d", gen)))
 	}
-	r, err := listen()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return r, err
+	r, err := listen(s.runtime)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(s.runtime, 0o711) == nil && os.Chmod(s.runtime, 0o711) == nil {
+		r, err = listen(s.runtime)
 	}
-	s.log.Warn("the folder of the notification sockets is gone, and made anew", "folder", s.runtime)
-	if os.MkdirAll(s.runtime, 0o711) != nil || os.Chmod(s.runtime, 0o711) != nil {
-		if s.runtime, err = temporaryDir(); err != nil {
-			return nil, err
-		}
+	if err == nil {
+		return r, nil
 	}
-	return listen()
+	dir, dirErr := temporaryDir()
+	if dirErr != nil {
+		return nil, errors.Join(err, dirErr)
+	}
+	s.log.Warn("notification sockets are made elsewhere from now on", "folder", dir, "reason", err)
+	os.Remove(s.runtime)
+	s.runtime = dir
+	return listen(dir)
 }
 
 // command looks the program up, and says what it finds in its environment.
