@@ -5,7 +5,8 @@
 // connection. What it takes for that may be wrong: from the moment in which accept(2)
 // takes a connection off the queue until the worker has made a note of it, and in
 // some servers until the first bytes have come, it ends, and resets a client that was
-// about to be served. Of Starman under load that costs about one client a stop.
+// about to be served. Under load that costs Starman about one client a stop, as
+// TestStarman of handoffd shows under start_server.
 //
 // From outside one cannot see what a worker takes for true, but one can see which
 // sockets it has. So:

@@ -39,7 +39,8 @@ type Pause struct {
 }
 
 // Begin returns when every worker stands still, or ctx has ended: then those that had
-// a connection all the time do not. The caller calls End in any case.
+// a connection all the time do not. Where it cannot see who has one, none does. The
+// caller calls End in any case.
 func Begin(ctx context.Context, p Program) *Pause {
 	q := &Pause{
 		main: p.Main, processes: p.Processes, listeners: make(map[string]bool),
@@ -84,11 +85,14 @@ func (q *Pause) add(l *os.File) {
 	})
 }
 
-// round stops those workers that have no connection, and reports whether those are
-// all.
+// round stops those workers that have no connection, and reports whether there are no
+// others, or none can be told from them.
 func (q *Pause) round() bool {
+	connections, known := q.connections()
+	if !known {
+		return true
+	}
 	all := true
-	connections := q.connections()
 	var stopped []int
 	for _, pid := range q.processes() {
 		if _, still := q.still[pid]; still || pid == q.main {
@@ -112,9 +116,9 @@ func (q *Pause) round() bool {
 	for _, pid := range stopped {
 		standing[pid] = awaitStopped(pid, deadline)
 	}
-	connections = q.connections()
+	connections, known = q.connections()
 	for _, pid := range stopped {
-		if !standing[pid] || slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
+		if !known || !standing[pid] || slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
 			q.goOn(pid)
 			all = false
 		}
@@ -160,25 +164,32 @@ func (q *Pause) End() {
 	}
 }
 
-// connections returns the inodes of those that were made to the listeners.
-func (q *Pause) connections() map[string]bool {
-	found := make(map[string]bool)
+// connections returns the inodes of those that were made to the listeners. It knows
+// none where the kernel does not show the listeners themselves, as when they are of
+// another network namespace (PrivateNetwork= of systemd.exec(5)).
+func (q *Pause) connections() (inodes map[string]bool, known bool) {
+	inodes = make(map[string]bool)
+	shown := 0
+	note := func(s procnet.Socket) {
+		if q.listeners[s.Inode] {
+			shown++
+		} else {
+			inodes[s.Inode] = true
+		}
+	}
 	if len(q.ports) > 0 {
 		for _, s := range procnet.TCP() {
 			if q.ports[s.Port] {
-				found[s.Inode] = true
+				note(s)
 			}
 		}
 	}
 	if len(q.paths) > 0 {
 		for _, s := range procnet.Unix() {
 			if q.paths[s.Path] {
-				found[s.Inode] = true
+				note(s)
 			}
 		}
 	}
-	for inode := range q.listeners {
-		delete(found, inode)
-	}
-	return found
+	return inodes, shown == len(q.listeners)
 }

@@ -3,6 +3,7 @@ package workers
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -226,6 +229,31 @@ func TestBusy(t *testing.T) {
 		if err := ask(ln.Addr()); err != nil {
 			t.Errorf("after the pause: %v", err)
 		}
+	}
+	program.stop(f, true)
+}
+
+// TestUnseen: where nobody can tell who has a connection, nobody is stopped.
+func TestUnseen(t *testing.T) {
+	leaktest.Check(t)
+	ln, f := listen(t, "tcp")
+	program := startPrefork(t, f, 2)
+	vsock, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // in no table
+	if err != nil {
+		t.Skip(err)
+	}
+	other := os.NewFile(uintptr(vsock), "vsock")
+	defer other.Close()
+	if err := errors.Join(unix.Bind(vsock, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: unix.VMADDR_PORT_ANY}), unix.Listen(vsock, 1)); err != nil {
+		t.Skip(err)
+	}
+	pause := Begin(t.Context(), Program{program.cmd.Process.Pid, program.processes, []*os.File{f, other}})
+	if n := len(pause.still); n != 0 {
+		t.Errorf("%d workers stand still", n)
+	}
+	pause.End()
+	if err := ask(ln.Addr()); err != nil {
+		t.Error(err)
 	}
 	program.stop(f, true)
 }
