@@ -15,6 +15,10 @@
 //	WantedBy=sockets.target
 //
 //	# web.service
+//	[Unit]
+//	# Else the sixth start within 10 s fails, and with it the socket.
+//	StartLimitIntervalSec=0
+//
 //	[Service]
 //	ExecStart=/usr/bin/web
 //	NonBlocking=yes
