@@ -117,6 +117,9 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 	if o.StopSignal = unix.SignalNum(name); o.StopSignal == 0 {
 		return o, usagef("run: --stop-signal %q: there is no such signal", c.String("stop-signal"))
 	}
+	if o.StopSignal == syscall.SIGSTOP || o.StopSignal == syscall.SIGCONT {
+		return o, usagef("run: --stop-signal %s: it tells no program to end", name)
+	}
 	return o, nil
 }
 
