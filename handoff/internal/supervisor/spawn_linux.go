@@ -126,7 +126,6 @@ func (s *Supervisor) receive(gen uint64) (*notify.Receiver, error) {
 		return nil, errors.Join(err, dirErr)
 	}
 	s.log.Warn("notification sockets are made elsewhere from now on", "folder", dir, "reason", err)
-	os.Remove(s.runtime)
 	s.runtime = dir
 	return listen(dir)
 }
