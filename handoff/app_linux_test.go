@@ -48,6 +48,12 @@ type appConfig struct {
 	CrashFile string // if not empty: only if there is this file, which goes first
 }
 
+// due reports whether the program is to kill itself, if it comes to that.
+func (c appConfig) due() bool {
+	_, err := os.Stat(c.CrashFile)
+	return c.CrashFile == "" || err == nil
+}
+
 // inherited is the address of a listener that must not be bound, several that of
 // all listeners of one name.
 const (
@@ -76,6 +82,9 @@ func app([]string) error {
 		}
 	}
 	o := Options{DrainTimeout: c.DrainTimeout, ReloadTimeout: c.ReloadTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
+	if c.Crash == "adopt" && c.due() {
+		o.MaxConns = 1 // it reads no further than the first message before it dies
+	}
 	o.Report = func(err error) { fmt.Println("report", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 	ctx := context.Background()
 	svc, err := Open(ctx, o)

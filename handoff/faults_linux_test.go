@@ -144,9 +144,6 @@ func TestSuccessorDies(t *testing.T) {
 			g.stop()
 			bad := app
 			bad.Crash = c.crash
-			if c.crash == "adopt" {
-				bad.MaxConns = 1 // it reads no further than the first message before it dies
-			}
 			g = m.spawn(bad)
 			if err := g.wait(); err == nil {
 				t.Error("it has not crashed")
