@@ -3,6 +3,7 @@ package check
 import (
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,9 @@ type address struct {
 
 // inet reports whether it is an Internet address.
 func (a address) inet() bool { return a.path == "" && !a.other }
+
+// file reports whether it has a path in the file system.
+func (a address) file() bool { return strings.HasPrefix(a.path, "/") }
 
 // listenOptions make up the list of what a socket unit listens on. An empty
 // assignment to any of them forgets them all.
@@ -46,18 +50,21 @@ func addresses(socket *Unit) (all []address, bad []units.Option) {
 // parseAddress reads an address as systemd.socket(5) has it.
 func parseAddress(kind, s string) (address, bool) {
 	a := address{kind: kind}
+	if strings.Contains(s, "%") { // a specifier that is not known here
+		a.other = true
+		return a, true
+	}
 	switch kind {
 	case "Stream", "Datagram", "SequentialPacket":
 	case "FIFO":
 		a.path = filepath.Clean(s)
 		return a, filepath.IsAbs(s)
-	default:
+	case "Netlink":
 		a.other = true
-		return a, true
-	}
-	if strings.Contains(s, "%") { // a specifier that is not known here
+		return a, isNetlink(s)
+	default: // a path, too
 		a.other = true
-		return a, true
+		return a, filepath.IsAbs(s)
 	}
 	switch {
 	case strings.HasPrefix(s, "@"):
@@ -65,25 +72,50 @@ func parseAddress(kind, s string) (address, bool) {
 		return a, len(s) > 1 && len(s) < 108
 	case strings.HasPrefix(s, "/"):
 		a.path = filepath.Clean(s)
-		return a, len(s) < 108
+		return a, a.path != "/" && len(s) < 108
+	case kind == "SequentialPacket": // of Unix sockets alone
+		return a, false
 	case strings.HasPrefix(s, "vsock"):
 		a.other = true
-		return a, strings.Contains(s, ":")
+		return a, strings.Count(s, ":") == 2
 	}
-	if port, err := strconv.ParseUint(s, 10, 16); err == nil && port > 0 {
-		a.anyHost, a.ip = true, netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(port))
+	if port, ok := parsePort(s); ok {
+		a.anyHost, a.ip = true, netip.AddrPortFrom(netip.IPv6Unspecified(), port)
 		return a, true
 	}
-	var err error
-	a.ip, err = netip.ParseAddrPort(s)
-	return a, err == nil
+	colon := strings.LastIndexByte(s, ':')
+	port, ok := parsePort(s[colon+1:])
+	host, err := netip.ParseAddrPort(s[:colon+1] + "1")
+	a.ip = netip.AddrPortFrom(host.Addr(), port)
+	return a, ok && err == nil
 }
 
-// clashes reports whether both cannot be bound at once. both says that the one or
+// parsePort reads a port as systemd does: like C, where 0x50 and 0120 are 80.
+func parsePort(s string) (uint16, bool) {
+	port, err := strconv.ParseUint(strings.TrimPrefix(s, "+"), 0, 16)
+	return uint16(port), err == nil && port > 0 && !strings.Contains(s, "_")
+}
+
+// netlinkFamilies are those that have a name in ListenNetlink=.
+var netlinkFamilies = strings.Fields(`route firewall inet-diag nflog xfrm selinux iscsi audit fib-lookup connector
+	netfilter ip6-fw dnrtmsg kobject-uevent generic scsitransport ecryptfs rdma`)
+
+// isNetlink reports whether s is a netlink family and, maybe, a group of it.
+func isNetlink(s string) bool {
+	fields := strings.Fields(s)
+	return (len(fields) == 1 || len(fields) == 2 && number(fields[1])) &&
+		(slices.Contains(netlinkFamilies, fields[0]) || number(fields[0]))
+}
+
+// clashes reports whether both cannot be reached at once. both says that the one or
 // the other also takes IPv4 where it is bound to all of IPv6.
 func (a address) clashes(b address, both bool) bool {
 	switch {
-	case a.kind != b.kind || a.other || b.other:
+	case a.other || b.other:
+		return false
+	case a.file() || b.file():
+		return a.path == b.path
+	case a.kind != b.kind:
 		return false
 	case a.path != "" || b.path != "":
 		return a.path == b.path

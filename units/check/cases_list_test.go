@@ -17,6 +17,9 @@ var syntaxCases = []ruleCase{
 	{rule: "unit-broken", base: "plain", bad: files{"app.service": "[Service\nExecStart=/usr/local/bin/app\n"}, mended: files{}, lost: asks},
 	{rule: "unit-broken", base: "plain", bad: files{"app.service": strings.Replace(good["plain"]["app.service"], "=/usr/local/", "=", 1)}, mended: files{}, lost: asks},
 	{rule: "unit-broken", base: "plain", bad: files{"app.service": good["plain"]["app.service"] + "DynamicUser=maybe\n"}, mended: files{}, lost: asks},
+	{rule: "unit-refused", base: "plain", bad: dropIn("app.service", "[Service]\nPAMName=other\nKillMode=process")},
+	{rule: "unit-refused", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=/usr/local/bin/app"), lost: asks},
+	{rule: "unit-refused", base: "accept", bad: dropIn("app.socket", "[Socket]\nMaxConnections=0"), lost: asks},
 	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nRestart on-failure")},
 	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nDynamicUser=maybe\nKillMode=none")},
 	{rule: "unknown-section", base: "plain", bad: dropIn("app.service", "[Services]\nRestart=on-failure")},
@@ -32,6 +35,8 @@ var socketCases = []ruleCase{
 	{rule: "no-listen", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream="), lost: asks},
 	{rule: "listen-invalid", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=localhost:8080"), lost: asks},
 	{rule: "listen-twice", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=0.0.0.0:8080"), lost: asks},
+	{rule: "listen-twice", base: "plain", bad: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=/run/app.sock\nListenSequentialPacket=/run/app.sock"),
+		mended: dropIn("app.socket", "[Socket]\nListenStream=\nListenStream=/run/app.sock"), lost: asksAt("unix", "/run/app.sock")},
 	{rule: "reuse-port", base: "plain", bad: files{
 		"app.socket.d/test.conf": "[Socket]\nReusePort=yes\n",
 		"second.socket":          "[Socket]\nListenStream=8080\nReusePort=yes\n",

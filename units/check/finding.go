@@ -68,7 +68,7 @@ func Rules() []Rule {
 
 // rules is the table. Its order is that of the findings about one line.
 func rules() []Rule {
-	return slices.Concat(syntaxRules, socketRules, acceptRules, pairRules, processRules, storeRules, handoffdRules)
+	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, storeRules, handoffdRules)
 }
 
 // A Finding is one thing that is wrong with a unit.

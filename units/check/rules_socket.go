@@ -19,7 +19,7 @@ var socketRules = []Rule{
 	},
 	{
 		ID: "listen-twice", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "Two sockets cannot have one address. The second cannot be bound, and then the unit does not start at all. A port alone is all of IPv6 and of IPv4, unless BindIPv6Only=ipv6-only. Drop-ins add to the list: an empty ListenStream= forgets what the unit file has.",
+		Doc:   "Two sockets cannot have one address. The second cannot be bound, and then the unit does not start at all; or it takes the path of the first, which no client reaches any more. A port alone is all of IPv6 and of IPv4, unless BindIPv6Only=ipv6-only. Drop-ins add to the list: an empty ListenStream= forgets what the unit file has.",
 		check: (*checker).listenTwice, Issues: []int{11348},
 	},
 	{
@@ -148,10 +148,17 @@ func reusable(s *Unit) bool {
 
 func (c *checker) listenTwice() {
 	c.overlaps(func(first, s *Unit, a, b address) {
-		if !(reusable(first) && reusable(s) && b.inet()) {
-			c.report(s, b.at, fmt.Sprintf("%v clashes with %v at %s:%d: what comes second cannot be bound, and the socket fails", b, a, a.at.File, a.at.Line),
-				"remove one of the two; in a drop-in, put an empty ListenStream= before the new address")
+		effect := "what comes second cannot be bound, and the socket fails"
+		switch {
+		case b.inet() && reusable(first) && reusable(s):
+			return
+		case b.file() && first == s && a.kind == b.kind: // the service has both
+			return
+		case b.file():
+			effect = "what comes second takes the path, and nobody reaches the first"
 		}
+		c.report(s, b.at, fmt.Sprintf("%v clashes with %v at %s:%d: %s", b, a, a.at.File, a.at.Line, effect),
+			"remove one of the two; in a drop-in, put an empty ListenStream= before the new address")
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 var syntaxRules = []Rule{
 	{
 		ID: "unit-broken", Severity: Loss, Man: "systemd.syntax(7)",
-		Doc: "At a line that is not UTF-8, a section that is not closed, or some values that it cannot read, systemd gives up on the unit file and loads no unit from it. Such values are a DynamicUser= that is no boolean or empty; a WorkingDirectory=, RootDirectory= or program that is no absolute path; a User= or Group= with a colon or a slash; a command with a quote that is not closed.",
+		Doc: "At a line that is not UTF-8, a section that is not closed, or some values that it cannot read, systemd gives up on the unit file and loads no unit from it. Such values are a DynamicUser= that is no boolean or empty; a WorkingDirectory=, RootDirectory= or program that is no absolute path; a User= or Group= with a colon or a slash; a command with a quote that is not closed, without a program, or with @ before the program and no name for it.",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				if u.broken != nil {

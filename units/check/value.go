@@ -156,8 +156,12 @@ func parseCommands(s string) (all []command) {
 		}
 		path := strings.TrimLeft(args[0], "@-:+!|")
 		c := command{prefix: args[0][:len(args[0])-len(path)], args: args}
-		if args[0] = path; strings.Contains(c.prefix, "@") && len(args) > 1 { // its second word is argv[0]
+		switch args[0] = path; {
+		case !strings.Contains(c.prefix, "@"):
+		case len(args) > 1: // its second word is argv[0]
 			c.args = slices.Delete(args, 1, 2)
+		default: // and systemd takes none without it
+			args[0] = ""
 		}
 		all = append(all, c)
 	}

@@ -108,7 +108,7 @@ func fatal(o units.Option) bool {
 	all := parseCommands(v)
 	return slices.ContainsFunc(all, func(c command) bool {
 		program := c.args[0]
-		return strings.Contains(program, "/") && !strings.HasPrefix(program, "/") && !c.optional()
+		return (program == "" || strings.Contains(program, "/") && !strings.HasPrefix(program, "/")) && !c.optional()
 	}) || !closed && len(all) > 0 && !all[len(all)-1].optional()
 }
 
