@@ -117,6 +117,9 @@ type Socket struct {
 // oldest is the oldest systemd that the pairs are for.
 const oldest = 247
 
+// maxPath bounds the path of a Unix socket: systemd ignores a longer one.
+const maxPath = 107
+
 // maxStore bounds what a service may store: each entry costs systemd time.
 const maxStore = 4096
 
@@ -167,6 +170,8 @@ func (d Description) check() error {
 		return fmt.Errorf("the kind %q: want one of %v", d.Kind, Kinds)
 	case !validUnitName(d.Name):
 		return fmt.Errorf("the name %q: want letters, digits and :-_. without .service, at most %d (systemd.unit(5))", d.Name, maxName)
+	case strings.HasSuffix(d.Name, ".service") || strings.HasSuffix(d.Name, ".socket"):
+		return fmt.Errorf("the name %q: want it without %s", d.Name, path.Ext(d.Name))
 	case d.Systemd < oldest:
 		return fmt.Errorf("systemd %d: want %d or later", d.Systemd, oldest)
 	case d.Kind == KindHandoffdSignal && d.Systemd < 253:
@@ -222,9 +227,12 @@ func (d Description) checkSockets() error {
 	if len(d.Sockets) == 0 {
 		return errors.New("no socket: want at least one, such as http=:8080")
 	}
-	for _, s := range d.Sockets {
+	for i, s := range d.Sockets {
 		if err := s.check(); err != nil {
 			return err
+		}
+		if j := slices.IndexFunc(d.Sockets[:i], s.clashes); j >= 0 {
+			return fmt.Errorf("socket %q: the address %q clashes with %q of socket %q: only one of the two can be bound", s.Name, s.Address, d.Sockets[j].Address, d.Sockets[j].Name)
 		}
 		if d.Kind == KindAccept && !s.stream() {
 			return fmt.Errorf("socket %q: the kind %s takes connections, and %s has none", s.Name, d.Kind, s.Network)
@@ -250,6 +258,31 @@ func (d Description) names() []string {
 func (s Socket) stream() bool { return s.Network == "tcp" || s.Network == "unix" }
 func (s Socket) unix() bool   { return s.Network == "unix" || s.Network == "unixgram" }
 
+// clashes reports whether systemd cannot bind both: a port alone is all of IPv6, and
+// that takes IPv4 too.
+func (s Socket) clashes(t Socket) bool {
+	if s.unix() && t.unix() {
+		return path.Clean(s.Address) == path.Clean(t.Address)
+	}
+	if s.Network != t.Network {
+		return false
+	}
+	a, b := s.addrPort(), t.addrPort()
+	x, y := a.Addr(), b.Addr()
+	all := func(x, y netip.Addr) bool { return x.IsUnspecified() && (x.Is6() || y.Is4()) }
+	return a.Port() == b.Port() && (x == y || all(x, y) || all(y, x))
+}
+
+// addrPort is the address of a TCP or UDP socket; the zero value where it is none.
+func (s Socket) addrPort() netip.AddrPort {
+	host := ""
+	if strings.HasPrefix(s.Address, ":") {
+		host = "[::]"
+	}
+	a, _ := netip.ParseAddrPort(host + s.Address)
+	return a
+}
+
 func (s Socket) check() error {
 	if s.Name == "" || len(s.Name) > 255 || strings.ContainsFunc(s.Name, func(c rune) bool { return c < ' ' || c > '~' || c == ':' }) || strings.TrimSpace(s.Name) != s.Name {
 		return fmt.Errorf("socket %q: the name may have at most 255 printable ASCII characters, and no colon", s.Name)
@@ -269,6 +302,8 @@ func (s Socket) listen() (string, error) {
 		switch {
 		case !oneLine(s.Address):
 			return "", fmt.Errorf("the address %q: want text on one line, without blanks around it", s.Address)
+		case len(s.Address) > maxPath:
+			return "", fmt.Errorf("the address %q: want at most %d bytes (unix(7))", s.Address, maxPath)
 		case ok && runtime != "":
 			return "%t/" + specifiers(runtime), nil
 		case len(s.Address) > 1 && (path.IsAbs(s.Address) || s.Address[0] == '@'):
@@ -285,8 +320,8 @@ func (s Socket) listen() (string, error) {
 		}
 		return port, nil
 	}
-	a, err := netip.ParseAddrPort(s.Address)
-	if err != nil || a.Port() == 0 || a.Addr().Zone() != "" {
+	a := s.addrPort()
+	if a.Port() == 0 || a.Addr().Zone() != "" {
 		return "", fmt.Errorf("the address %q: want :PORT, or IP:PORT with an address in digits, such as 127.0.0.1:80 or [::1]:80", s.Address)
 	}
 	return a.String(), nil

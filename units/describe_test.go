@@ -16,6 +16,15 @@ func TestRenderRefuses(t *testing.T) {
 	}{
 		{`the kind "inetd": want one of [handoffd`, func(d *Description) { d.Kind = "inetd" }},
 		{`the name "app/": want letters`, func(d *Description) { d.Name = "app/" }},
+		{`the name "app.service": want it without .service`, func(d *Description) { d.Name = "app.service" }},
+		{`the name "app.socket": want it without .socket`, func(d *Description) { d.Name = "app.socket" }},
+		{`socket "b": the address ":80" clashes with "127.0.0.1:80" of socket "a"`, func(d *Description) {
+			d.Sockets = []Socket{{"a", "tcp", "127.0.0.1:80"}, {"u", "udp", ":80"}, {"b", "tcp", ":80"}}
+		}},
+		{`the address "/run//a" clashes with "/run/a"`, func(d *Description) {
+			d.Sockets = []Socket{{"a", "unix", "/run/a"}, {"a", "unixgram", "/run//a"}}
+		}},
+		{`want at most 107 bytes`, func(d *Description) { d.Sockets = []Socket{{"a", "unix", "/" + strings.Repeat("x", 107)}} }},
 		{`systemd 246: want 247 or later`, func(d *Description) { d.Systemd = 246 }},
 		{`takes systemd 253 or later, and the units are to work with 252`, func(d *Description) { d.Kind, d.Systemd = KindHandoffdSignal, 252 }},
 		{`ready "soon"`, func(d *Description) { d.Ready = "soon" }},
@@ -54,5 +63,21 @@ func TestRenderAccept(t *testing.T) {
 	}
 	if slices.ContainsFunc(rendered[0].Options, func(o Option) bool { return o.Name == "Service" }) {
 		t.Errorf("the socket unit names a service: %v", rendered[0].Options)
+	}
+}
+
+// TestClashes: each of these was bound, or not, by systemd 262 in one socket unit.
+func TestClashes(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{":80", ":80", true}, {":80", ":81", false}, {":80", "0.0.0.0:80", true}, {":80", "[::1]:80", true},
+		{"0.0.0.0:80", "127.0.0.1:80", true}, {"0.0.0.0:80", "[::1]:80", false}, {"127.0.0.1:80", "127.0.0.2:80", false},
+	} {
+		a, b := Socket{"a", "tcp", c.a}, Socket{"b", "tcp", c.b}
+		if a.clashes(b) != c.want || b.clashes(a) != c.want {
+			t.Errorf("%s and %s: %v, want %v", c.a, c.b, !c.want, c.want)
+		}
 	}
 }

@@ -29,7 +29,7 @@ func TestRenderFiles(t *testing.T) {
 	}{
 		{KindSocket, []Socket{http}, []string{"app.socket", "app.service"}},
 		{KindSocket, []Socket{http, {"http", "unix", "/run/h"}}, []string{"app.socket", "app.service"}},
-		{KindStore, []Socket{http, admin, http, dns}, []string{"app-http.socket", "app-admin.socket", `app-d\x20ns.socket`, "app.service"}},
+		{KindStore, []Socket{http, admin, {"http", "tcp", ":81"}, dns}, []string{"app-http.socket", "app-admin.socket", `app-d\x20ns.socket`, "app.service"}},
 		{KindAccept, []Socket{http}, []string{"app.socket", "app@.service"}},
 		{KindContainer, []Socket{http}, []string{"app.socket", "app.container"}},
 		{KindDropIn, nil, []string{"app.service.d/handoffd.conf"}},

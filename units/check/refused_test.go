@@ -11,6 +11,7 @@ func TestRefused(t *testing.T) {
 	for text, want := range map[string]bool{
 		"[Service]\nType=notify\nExecStart=/bin/a\nExecStart=/bin/b\n":    true,
 		"[Service]\nExecStart=/bin/a ; /bin/b\n":                          true,
+		"[Service]\nExecStart=/bin/a \";\" ';' \\; b;\n":                  false,
 		"[Service]\nType=exec\nExecStart=-/bin/a\nExecStart=-/bin/b\n":    true,
 		"[Service]\nExecStart=/bin/a\nExecStart=\nExecStart=/bin/b\n":     false,
 		"[Service]\nType=oneshot\nExecStart=/bin/a\nExecStart=/bin/b\n":   false,
@@ -73,6 +74,18 @@ func TestOnePathTwice(t *testing.T) {
 	c := ruleCase{base: "plain"}
 	findings := c.run(t, c.over(dropIn("app.socket", "[Socket]\nListenStream=/run/app.sock\nListenStream=/run/app.sock")))
 	if len(findings) > 0 {
+		t.Error(findings)
+	}
+}
+
+// TestDropInAlone: the unit that it is for is elsewhere, and so are its sockets.
+func TestDropInAlone(t *testing.T) {
+	dir := write(t, files{"app.service.d/handoffd.conf": good["handoffd"]["app.service"]})
+	pairs, err := Load(Folders{Dirs: []string{dir}}, "app.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if findings := Check(pairs, Options{}); len(findings) > 0 {
 		t.Error(findings)
 	}
 }

@@ -123,7 +123,7 @@ var handoffdRules = []Rule{
 }
 
 func (c *checker) handoffdNoSockets() {
-	if c.daemon == nil || len(c.sockets()) > 0 || len(c.missing) > 0 {
+	if c.daemon == nil || len(c.sockets()) > 0 || len(c.missing) > 0 || c.Service.Fragment == "" { // the sockets are where the unit is
 		return
 	}
 	_, none := c.daemon.flag("no-sockets")

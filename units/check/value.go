@@ -89,7 +89,7 @@ func (u *Unit) count(def int, section string, names ...string) int {
 }
 
 // words splits a value at its blanks. Quotes are taken off, escapes left as they
-// are.
+// are. A semicolon in quotes is an escaped one: it separates nothing.
 func words(s string) []string {
 	all, _ := splitWords(s)
 	return all
@@ -98,32 +98,37 @@ func words(s string) []string {
 // splitWords also reports whether each quote is closed.
 func splitWords(s string) (all []string, closed bool) {
 	var word strings.Builder
-	open, quote := false, byte(0)
+	open, quoted, quote := false, false, byte(0)
+	end := func() {
+		text := word.String()
+		if text == ";" && quoted {
+			text = `\;`
+		}
+		if open {
+			all = append(all, text)
+		}
+		word.Reset()
+		open, quoted = false, false
+	}
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case quote != 0 && c == quote:
 			quote = 0
 		case quote == 0 && (c == '"' || c == '\''): // also within a word, whatever systemd.syntax(7) says
-			open, quote = true, c
+			open, quoted, quote = true, true, c
 		case c == '\\' && i+1 < len(s):
 			open = true
 			word.WriteByte(c)
 			i++
 			word.WriteByte(s[i])
 		case quote == 0 && (c == ' ' || c == '\t' || c == '\n'):
-			if open {
-				all = append(all, word.String())
-				word.Reset()
-			}
-			open = false
+			end()
 		default:
 			open = true
 			word.WriteByte(c)
 		}
 	}
-	if open {
-		all = append(all, word.String())
-	}
+	end()
 	return all, quote == 0
 }
 

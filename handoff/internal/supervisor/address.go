@@ -29,16 +29,21 @@ func ParseAddress(s string) (Address, error) {
 	for _, network := range []string{"tcp", "udp", "unix", "unixgram"} {
 		if rest, ok := strings.CutPrefix(address, network+":"); ok {
 			a.Network, a.Address = network, rest
-			return a, nil
+			return a.withColon(), nil
 		}
 	}
-	switch {
-	case address[0] == '/' || address[0] == '@':
+	if address[0] == '/' || address[0] == '@' {
 		a.Network = "unix"
-	case !strings.Contains(address, ":"):
-		a.Address = ":" + address
 	}
-	return a, nil
+	return a.withColon(), nil
+}
+
+// withColon is :PORT where a port stands alone.
+func (a Address) withColon() Address {
+	if !strings.HasPrefix(a.Network, "unix") && !strings.Contains(a.Address, ":") {
+		a.Address = ":" + a.Address
+	}
+	return a
 }
 
 func (a Address) String() string { return fmt.Sprintf("%s=%s:%s", a.Name, a.Network, a.Address) }

@@ -75,6 +75,7 @@ func TestParseAddress(t *testing.T) {
 		{"http=127.0.0.1:0", Address{"http", "tcp", "127.0.0.1:0"}, true},
 		{"http=[::1]:80", Address{"http", "tcp", "[::1]:80"}, true},
 		{"http=tcp:localhost:80", Address{"http", "tcp", "localhost:80"}, true},
+		{"stats=udp:8125", Address{"stats", "udp", ":8125"}, true},
 		{"stats=udp::8125", Address{"stats", "udp", ":8125"}, true},
 		{"a=/run/a=b", Address{"a", "unix", "/run/a=b"}, true},
 		{"a=@a", Address{"a", "unix", "@a"}, true},
