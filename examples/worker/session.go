@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,18 +42,16 @@ type session struct {
 // done, and the answers that were not sent.
 func serve(ctx context.Context, c net.Conn, left []byte, do func(context.Context, string) (string, error)) (leave []byte, err error) {
 	s := &session{ctx: ctx, conn: c, do: do, room: make(chan struct{}, maxUnderWay)}
-	var in io.Reader = c
+	var lines []byte
 	if left != nil {
-		lines, err := s.unmarshal(left)
-		if err != nil {
+		if lines, err = s.unmarshal(left); err != nil {
 			return nil, fmt.Errorf("%w: %w", handoff.ErrRefused, err)
 		}
-		in = io.MultiReader(bytes.NewReader(lines), c)
 		if len(s.unsent) > 0 {
 			s.answer("")
 		}
 	}
-	unread, err := s.read(in)
+	unread, err := s.read(lines, c)
 	s.jobs.Wait()
 	if ctx.Err() != nil && s.err == nil {
 		// The drain cuts writes short, but there may well be room for the answers now.
@@ -61,7 +60,7 @@ func serve(ctx context.Context, c net.Conn, left []byte, do func(context.Context
 		s.unsent = s.unsent[n:]
 	}
 	// A client that has sent all of its jobs may wait for answers all the same.
-	carry := errors.Is(err, os.ErrDeadlineExceeded) || err == io.EOF && len(s.undone)+len(s.unsent) > 0
+	carry := err == nil || errors.Is(err, os.ErrDeadlineExceeded) || err == io.EOF && len(s.undone)+len(s.unsent) > 0
 	if !carry || s.err != nil {
 		if err == io.EOF {
 			err = nil
@@ -71,10 +70,25 @@ func serve(ctx context.Context, c net.Conn, left []byte, do func(context.Context
 	return s.marshal(unread), handoff.ErrCarry
 }
 
-// read has the jobs done until there are no more, and returns the beginning of a line.
-func (s *session) read(in io.Reader) (unread []byte, err error) {
-	lines := bufio.NewReaderSize(in, maxLine)
+// read has the jobs done that are left, and those of in, until there are no more, which
+// is an error, or the drain begins. It returns what it has read and not begun.
+func (s *session) read(left []byte, in io.Reader) (unread []byte, err error) {
+	before := bytes.NewReader(left)
+	lines := bufio.NewReaderSize(io.MultiReader(before, in), maxLine)
+	rest := func(line string) []byte {
+		buffered, _ := lines.Peek(lines.Buffered())
+		return slices.Concat([]byte(line), buffered, left[len(left)-before.Len():])
+	}
 	for err == nil {
+		select {
+		case s.room <- struct{}{}:
+		case <-s.ctx.Done():
+		}
+		// The connection's deadline may come later: a client that sends on and on must
+		// not fill the memory, and then the parcel, until then.
+		if s.ctx.Err() != nil {
+			return rest(""), nil
+		}
 		var b []byte
 		b, err = lines.ReadSlice('\n')
 		line := string(b)
@@ -82,12 +96,11 @@ func (s *session) read(in io.Reader) (unread []byte, err error) {
 			_, err = lines.ReadSlice('\n')
 		}
 		if err != nil && err != io.EOF {
-			return []byte(line), err
+			return rest(line), err
 		}
 		if line == "" {
 			break
 		}
-		s.room <- struct{}{}
 		s.jobs.Go(func() {
 			s.serve(line)
 			<-s.room

@@ -150,6 +150,36 @@ func TestSessionGoesOn(t *testing.T) {
 	}
 }
 
+// TestDrainStopsReading: what a client leaves is bounded, though it sends on and the
+// connection's deadline comes late, and nothing of it is lost.
+func TestDrainStopsReading(t *testing.T) {
+	ctx, drain := context.WithCancel(t.Context())
+	var begun atomic.Int32
+	var in strings.Builder
+	const lines = 10_000
+	for i := range lines {
+		fmt.Fprintf(&in, "%d x\n", i)
+	}
+	do := func(ctx context.Context, _ string) (string, error) {
+		if begun.Add(1) == maxUnderWay {
+			drain()
+		}
+		<-ctx.Done()
+		return "", errNotDone
+	}
+	s := &session{ctx: ctx, do: do, room: make(chan struct{}, maxUnderWay)}
+	left, rest := in.String()[:20_000], strings.NewReader(in.String()[20_000:])
+	unread, err := s.read([]byte(left), rest)
+	s.jobs.Wait()
+	if n := begun.Load(); n != maxUnderWay || err != nil {
+		t.Errorf("%d jobs were begun, want %d; %v", n, maxUnderWay, err)
+	}
+	sent, _ := io.ReadAll(rest)
+	if got := slices.Concat(s.undone, unread, sent); sorted(got) != sorted([]byte(in.String())) {
+		t.Errorf("%d bytes of %d are left, or others", len(got), in.Len())
+	}
+}
+
 // TestHalfClosed: a client that has sent all of its jobs still gets its answers after the
 // drain.
 func TestHalfClosed(t *testing.T) {
@@ -211,7 +241,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var out lines
 		s := &session{ctx: t.Context(), conn: &out, do: upper, room: make(chan struct{}, maxUnderWay)}
-		if unread, err := s.read(bytes.NewReader(b)); len(unread) > 0 || err != io.EOF {
+		if unread, err := s.read(nil, bytes.NewReader(b)); len(unread) > 0 || err != io.EOF {
 			t.Errorf("%q is unread, %v", unread, err)
 		}
 		s.jobs.Wait()
