@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -61,9 +62,13 @@ func (silent) Printf(context.Context, string, ...any) {}
 // openQueue fails if Redis does not answer: then the service is not fit to run.
 func openQueue(ctx context.Context, o options, do func(context.Context, string) (string, error)) (*queue, error) {
 	ro, err := redis.ParseURL(o.queue)
-	if err != nil {
-		return nil, fmt.Errorf("-queue %s: %w", o.queue, err)
+	if _, unparsed := errors.AsType[*url.Error](err); unparsed { // it may quote a password
+		err = errors.New("it cannot be parsed, want redis://USER:PASSWORD@HOST:PORT/DB")
 	}
+	if err != nil {
+		return nil, fmt.Errorf("-queue: %w", err)
+	}
+	ro.ContextTimeoutEnabled = true
 	redis.SetLogger(silent{}) // what fails is an error here
 	ro.PoolSize = 2*o.workers + 2
 	ro.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -74,7 +79,7 @@ func openQueue(ctx context.Context, o options, do func(context.Context, string) 
 	q := &queue{client: redis.NewClient(ro), readers: o.workers, claim: o.claim, do: do, consumer: host}
 	if err := q.createGroup(ctx); err != nil {
 		q.client.Close()
-		return nil, fmt.Errorf("-queue %s: %w", o.queue, err)
+		return nil, fmt.Errorf("-queue: Redis at %s: %w", ro.Addr, err)
 	}
 	return q, nil
 }
@@ -203,7 +208,9 @@ func (q *queue) hold(id string) (release func()) {
 		for {
 			select {
 			case <-tick.C:
-				q.idle(ctx, id, 0) // if it fails, there is the next one
+				limited, cancel := context.WithTimeout(ctx, q.claim/3)
+				q.idle(limited, id, 0) // if it fails, there is the next one
+				cancel()
 			case <-ctx.Done():
 				return
 			}
