@@ -107,6 +107,7 @@ func (s site) mishap(reload int) {
 		s.signal("STOP") // and the reload is on
 	case 16:
 		s.refuse()
+		s.awaitReplaced(s.signal("KILL"), "signal: killed") // by one of the version that serves
 		s.m.WriteFile(program, s.next, 0o755)
 	}
 }

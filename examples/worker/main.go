@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff"
@@ -80,13 +78,6 @@ func parse(args []string) (o options, worker bool, err error) {
 
 // run is the dispatcher. It returns once it was told to stop and no job is under way.
 func run(ctx context.Context, o options) error {
-	program, err := exec.LookPath(os.Args[0])
-	if err != nil {
-		return err
-	}
-	if program, err = filepath.Abs(program); err != nil {
-		return err
-	}
 	svc, err := handoff.Open(ctx, handoff.Options{
 		DrainTimeout: o.drain,
 		MaxConns:     1000,
@@ -106,7 +97,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(sockets)
 
-	l := &launcher{program: program, sockets: sockets, watchdog: o.watchdog}
+	l := &launcher{sockets: sockets, watchdog: o.watchdog}
 	// What is not finished by then still has time to be carried on, to be begun anew.
 	p := newPool(o.workers, o.drain*3/4, l.launch, slog.Default())
 	clients, err := svc.Carry("jobs", func(ctx context.Context, c net.Conn, left []byte) ([]byte, error) {

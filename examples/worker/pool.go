@@ -42,6 +42,7 @@ func newPool(size int, drain time.Duration, launch func(context.Context) (worker
 
 // A job is one that do waits for.
 type job struct {
+	ctx   context.Context // of the one who waits
 	text  string
 	tries int
 	done  chan outcome // has room for one
@@ -56,11 +57,11 @@ type outcome struct {
 // them any more.
 var errNotDone = errors.New("not done here")
 
-// do has a job done, and returns the worker's answer. Until a worker has the job it gives
-// up when ctx ends, with errNotDone. That is the error, too, of a job that was not
-// finished when run had to return. Any other error says why it is not tried again.
+// do has a job done, and returns the worker's answer. When ctx ends it gives up, with
+// errNotDone, unless a worker has the job: that may finish it until run has to return.
+// Any other error says why the job is not tried again.
 func (p *pool) do(ctx context.Context, text string) (answer string, err error) {
-	j := &job{text: text, done: make(chan outcome, 1)}
+	j := &job{ctx: ctx, text: text, done: make(chan outcome, 1)}
 	select {
 	case p.jobs <- j:
 	case <-ctx.Done():
@@ -153,7 +154,7 @@ func (p *pool) work(ctx, late context.Context, w worker) (done int, err error) {
 		case j := <-p.jobs:
 			answer, err := w.ask(j.text)
 			if err != nil {
-				p.again(ctx, j, err)
+				p.again(j, err)
 				return done, err
 			}
 			done++
@@ -167,19 +168,19 @@ func (p *pool) work(ctx, late context.Context, w worker) (done int, err error) {
 }
 
 // again has another worker do a job, since the one that had it has ended with err.
-func (p *pool) again(ctx context.Context, j *job, err error) {
+func (p *pool) again(j *job, err error) {
 	j.tries++
 	switch {
-	case ctx.Err() != nil:
+	case j.ctx.Err() != nil:
 		j.done <- outcome{err: errNotDone}
 	case j.tries == maxTries:
 		j.done <- outcome{err: fmt.Errorf("%d workers ended with it, the last so: %w", j.tries, err)}
 	default:
 		p.log.Warn("a job is done again", "job", fmt.Sprintf("%.60s", j.text), "tries", j.tries, "error", err)
-		go func() { // no more of them than there are workers, and jobs that wait
+		go func() { // no more of them than there are callers of do
 			select {
 			case p.jobs <- j:
-			case <-ctx.Done():
+			case <-j.ctx.Done():
 				j.done <- outcome{err: errNotDone}
 			}
 		}()

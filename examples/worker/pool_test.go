@@ -212,6 +212,27 @@ func TestPoolEnds(t *testing.T) {
 	})
 }
 
+// TestPoolWaits: a job whose worker is ended with run waits for the next run, as long as its
+// caller does.
+func TestPoolWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPool(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { _, err := p.do(ctx, "stay"); result <- err }()
+		synctest.Wait()
+		p.stop()
+		synctest.Wait()
+		if len(result) > 0 {
+			t.Fatalf("before its caller gives up: %v", <-result)
+		}
+		cancel()
+		if err := <-result; err != errNotDone {
+			t.Errorf("error %v, want %v", err, errNotDone)
+		}
+	})
+}
+
 func TestPoolDoesNotStart(t *testing.T) {
 	first := make(chan *fake, 1)
 	n := 0

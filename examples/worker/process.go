@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,9 +26,13 @@ const (
 	lastWords    = time.Second     // how long a worker that has ended is still heard
 )
 
+// ownProgram is the program of this process, also when another version is at its path:
+// a dispatcher and its workers are of one version, and when a new one is undone the old
+// dispatcher still has workers that work.
+const ownProgram = "/proc/self/exe"
+
 // A launcher starts worker processes.
 type launcher struct {
-	program  string // executed anew each time: whatever is at that path then
 	sockets  string // directory of the sockets on which workers are heard
 	watchdog time.Duration
 	started  atomic.Int64
@@ -38,8 +43,8 @@ type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	heard   *notify.Receiver
-	silence *time.Timer // aborts it
 	warm    chan struct{}
+	asked   atomic.Int64 // the number of its last job
 	answers chan string
 	gone    chan struct{}
 	err     error // how it ended, once gone
@@ -57,12 +62,13 @@ func (l *launcher) launch(ctx context.Context) (worker, error) {
 		return nil, err
 	}
 	p := &process{
-		cmd:     exec.Command(l.program, workerVerb),
+		cmd:     exec.Command(ownProgram, workerVerb),
 		heard:   heard,
 		warm:    make(chan struct{}),
 		answers: make(chan string, 1), // one job at a time
 		gone:    make(chan struct{}),
 	}
+	p.cmd.Args[0] = os.Args[0]
 	p.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+heard.Addr(), "WATCHDOG_USEC="+strconv.FormatInt(l.watchdog.Microseconds(), 10))
 	p.cmd.Stderr = os.Stderr
 	out, err := p.start()
@@ -70,7 +76,6 @@ func (l *launcher) launch(ctx context.Context) (worker, error) {
 		heard.Close()
 		return nil, fmt.Errorf("start a worker: %w", err)
 	}
-	p.silence = time.AfterFunc(startTimeout, func() { p.abort(fmt.Sprintf("no heartbeat, and the watchdog is %v", l.watchdog)) })
 	go p.run(out, l.watchdog)
 	select {
 	case <-p.warm:
@@ -114,7 +119,6 @@ func (p *process) run(out *os.File, watchdog time.Duration) {
 	out.SetReadDeadline(time.Now().Add(lastWords)) // a process that it started may hold it open
 	p.heard.Close()
 	hearing.Wait()
-	p.silence.Stop()
 	out.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,13 +131,15 @@ func (p *process) run(out *os.File, watchdog time.Duration) {
 
 func (p *process) hearAnswers(out io.Reader) {
 	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		select {
-		case p.answers <- lines.Text():
-		default:
-			p.abort("it answers without having been asked")
+	lines.Buffer(nil, maxLine+maxNumber)
+	for answered := int64(0); lines.Scan(); answered++ {
+		number, answer, _ := strings.Cut(lines.Text(), " ")
+		// An answer to another job would be taken for that to the next one.
+		if n := p.asked.Load(); n == answered || number != strconv.FormatInt(n, 10) {
+			p.abort(fmt.Sprintf("it says %.60q, which answers no job that it has", lines.Text()))
+			break
 		}
+		p.answers <- answer
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		p.abort(err.Error())
@@ -144,12 +150,24 @@ func (p *process) hearAnswers(out io.Reader) {
 
 func (p *process) hearNotifications(watchdog time.Duration) {
 	warm := false
+	// The last tenth is for what was sent in time, if this process was stopped.
+	grace, late := watchdog/10, false
+	end := time.Now().Add(startTimeout)
 	for {
-		n, err := p.heard.Receive(context.Background())
-		if errors.Is(err, notify.ErrRefused) {
+		n, err := p.receive(end)
+		switch {
+		case errors.Is(err, notify.ErrRefused):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, context.DeadlineExceeded) && !late:
+			end, late = time.Now().Add(grace), true
+			continue
+		case errors.Is(err, context.DeadlineExceeded) && warm:
+			p.abort(fmt.Sprintf("no heartbeat, and the watchdog is %v", watchdog))
+			return
+		case errors.Is(err, context.DeadlineExceeded):
+			p.abort(fmt.Sprintf("no READY=1 within %v", startTimeout))
+			return
+		case err != nil:
 			return // it was closed
 		}
 		if n.PID == p.cmd.Process.Pid { // as NotifyAccess=main has it
@@ -158,17 +176,23 @@ func (p *process) hearNotifications(watchdog time.Duration) {
 				close(p.warm)
 			}
 			if warm {
-				p.silence.Reset(watchdog)
+				end, late = time.Now().Add(watchdog-grace), false
 			}
 		}
 		n.Close()
 	}
 }
 
+func (p *process) receive(end time.Time) (*notify.Notification, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	return p.heard.Receive(ctx)
+}
+
 // ask has the worker do a job. An error means that it has ended, and nobody knows how
 // far it got.
 func (p *process) ask(job string) (string, error) {
-	io.WriteString(p.in, job+"\n") // it takes that, or is about to be gone
+	fmt.Fprintf(p.in, "%d %s\n", p.asked.Add(1), job) // it takes that, or is about to be gone
 	select {
 	case answer := <-p.answers:
 		return answer, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 		"worker":  func([]string) error { return work(context.Background(), os.Stdin, os.Stdout) },
 		"exits":   func([]string) error { return fmt.Errorf("this worker does not start") },
 		"babbles": babble,
+		"repeats": repeat,
 		"heir":    inherit,
 	})
 }
@@ -30,7 +32,18 @@ func babble([]string) error {
 	if err := beReady(); err != nil {
 		return err
 	}
-	fmt.Println("ok 1\nok 2")
+	fmt.Println("2 ok")
+	select {}
+}
+
+// repeat is a worker that answers twice.
+func repeat([]string) error {
+	if err := beReady(); err != nil {
+		return err
+	}
+	var number int
+	fmt.Scan(&number)
+	fmt.Printf("%[1]d ok\n%[1]d ok more\n", number)
 	select {}
 }
 
@@ -59,11 +72,7 @@ func beReady() error {
 func startProcess(t *testing.T, helper string, watchdog time.Duration) (*process, error) {
 	t.Helper()
 	t.Setenv(helpertest.Variable, helper)
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := launcher{program: program, sockets: t.TempDir(), watchdog: watchdog}
+	l := launcher{sockets: t.TempDir(), watchdog: watchdog}
 	w, err := l.launch(exampletest.Deadline(t))
 	if err != nil {
 		return nil, err
@@ -114,7 +123,9 @@ func TestProcessEnds(t *testing.T) {
 		{"hangs", "worker", "hang", 200 * time.Millisecond, nil, "no heartbeat, and the watchdog is 200ms"},
 		{"is stopped", "worker", "x", 200 * time.Millisecond, func(p *process) { p.cmd.Process.Signal(syscall.SIGSTOP) }, "no heartbeat"},
 		{"is idle and stopped", "worker", "", 200 * time.Millisecond, func(p *process) { p.cmd.Process.Signal(syscall.SIGSTOP) }, "no heartbeat"},
-		{"babbles", "babbles", "", time.Minute, nil, "it answers without having been asked"},
+		{"babbles", "babbles", "", time.Minute, nil, `it says "2 ok", which answers no job`},
+		{"repeats", "repeats", "", time.Minute, func(p *process) { p.ask("x") }, `it says "1 ok more", which answers no job`},
+		{"hangs without a dispatcher", "worker", "", time.Minute, func(p *process) { io.WriteString(p.in, "1 hang\n"); p.in.Close() }, "exit status 1"},
 		{"leaves a child", "heir", "", time.Minute, nil, "exit status 1"},
 		{"does not start", "exits", "", time.Minute, nil, "exit status 1"},
 	} {
@@ -156,6 +167,26 @@ func TestHeart(t *testing.T) {
 	case <-p.ended():
 		t.Fatal(p.end())
 	case <-time.After(3 * time.Second):
+	}
+	p.finish()
+}
+
+// TestStoppedDispatcher: heartbeats that wait to be heard count.
+func TestStoppedDispatcher(t *testing.T) {
+	leaktest.Check(t)
+	p, err := startProcess(t, "worker", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := os.Getpid()
+	script := fmt.Sprintf("kill -STOP %d; sleep 2; kill -CONT %d", pid, pid)
+	if err := exec.Command("sh", "-c", script).Run(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if answer, err := p.ask("sleep 50ms"); err != nil {
+			t.Fatalf("%q, %v", answer, err)
+		}
 	}
 	p.finish()
 }

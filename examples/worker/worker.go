@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,15 +15,19 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// A worker process answers each line that it reads with one that begins with one of
-// these, and so does the dispatcher each job of a client.
+// A worker process reads lines "NUMBER JOB", and answers each with "NUMBER ok RESULT" or
+// "NUMBER failed REASON"; a client has an identifier in the number's place.
 const (
 	wordOK     = "ok"
 	wordFailed = "failed"
 )
 
-// maxLine is the greatest length of a line, from and to clients and workers.
-const maxLine = 4096
+const (
+	maxLine   = 4096 // the greatest length of a client's line
+	maxNumber = 20   // that of a job's number, and the space behind it
+
+	orphanTime = time.Second // of a worker whose dispatcher has ended, for the job that it has
+)
 
 // work is a worker process: it does the jobs that in has, a line each, and answers on
 // out. It returns at the end of in.
@@ -45,17 +50,18 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	jobs, ended := readLines(in)
 	for {
 		select {
-		case job, ok := <-jobs:
+		case line, ok := <-jobs:
 			if !ok {
 				return <-ended
 			}
 			h.alive()
+			number, job, _ := strings.Cut(line, " ")
 			word := wordOK
 			answer, err := do(job, h.alive)
 			if err != nil {
 				word, answer = wordFailed, err.Error()
 			}
-			if _, err := fmt.Fprintf(out, "%s %s\n", word, oneLine(answer)); err != nil {
+			if _, err := fmt.Fprintf(out, "%s %s %s\n", number, word, oneLine(answer)); err != nil {
 				return err
 			}
 		case <-h.beat:
@@ -90,15 +96,17 @@ func (h *heart) alive() {
 	h.manager.Send(h.ctx, notify.WatchdogPing()) // if it fails, there is the next one
 }
 
-// readLines gives the lines of in, and then says why there are no more.
+// readLines gives the lines of in, and then says why there are no more. A process that
+// hangs then ends all the same: its dispatcher cannot end it any more.
 func readLines(in io.Reader) (lines <-chan string, ended <-chan error) {
 	c, end := make(chan string), make(chan error, 1)
 	go func() {
 		s := bufio.NewScanner(in)
-		s.Buffer(nil, maxLine)
+		s.Buffer(nil, maxLine+maxNumber)
 		for s.Scan() {
 			c <- s.Text()
 		}
+		time.AfterFunc(orphanTime, func() { fail(errors.New("the dispatcher has ended, and a job is under way"), 1) })
 		end <- s.Err()
 		close(c)
 	}()
