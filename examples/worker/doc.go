@@ -36,7 +36,7 @@
 //
 // # What is lost
 //
-// A dispatcher that crashes takes the connections along: their clients see the end, and
-// send again what was not answered. What came from Redis is not acknowledged then, and
-// is done by another after -claim.
+// A dispatcher that crashes, or that runs by hand and is ended, takes the connections
+// along: their clients see the end, and send again what was not answered. What came from
+// Redis is not acknowledged then, and is done by another after -claim.
 package main

@@ -135,8 +135,9 @@ func (s *session) serve(line string) {
 func (s *session) answer(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	stalled := len(s.unsent) > 0 && s.ctx.Err() != nil // or each answer would hold up the drain
 	s.unsent = append(s.unsent, line...)
-	if s.err != nil {
+	if s.err != nil || stalled {
 		return
 	}
 	s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))

@@ -180,6 +180,32 @@ func TestDrainStopsReading(t *testing.T) {
 	}
 }
 
+// TestDrainDoesNotWait: a client that does not read holds up the drain once, not with each
+// answer, and nothing is left out.
+func TestDrainDoesNotWait(t *testing.T) {
+	ctx, drain := context.WithCancel(t.Context())
+	drain()
+	var full stuffed
+	s := &session{ctx: ctx, conn: &full}
+	for range 10 {
+		s.answer("1 ok\n")
+	}
+	if want := strings.Repeat("1 ok\n", 10); full.writes != 1 || string(s.unsent) != want[1:] {
+		t.Errorf("%d writes, and %q is left", full.writes, s.unsent)
+	}
+}
+
+// stuffed is the connection of a client that does not read.
+type stuffed struct {
+	lines
+	writes int
+}
+
+func (s *stuffed) Write([]byte) (int, error) {
+	s.writes++
+	return 1, os.ErrDeadlineExceeded
+}
+
 // TestHalfClosed: a client that has sent all of its jobs still gets its answers after the
 // drain.
 func TestHalfClosed(t *testing.T) {
