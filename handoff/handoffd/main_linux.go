@@ -89,16 +89,13 @@ func newCommand(stdout, stderr io.Writer) *cli.Command {
 			"  ExecReload=/usr/local/bin/handoffd reload\n\n" +
 			"Commands exit with 0 when it is done, 1 when it failed or was undone, 2 when they were\n" +
 			"used wrongly, and 69 where no handoffd is to be reached. run exits as the program did.",
-		Version:               version,
-		EnableShellCompletion: true,
-		ConfigureShellCompletionCommand: func(c *cli.Command) {
-			c.Hidden = false
-			c.Usage = "print what completes command lines in bash, zsh, fish or pwsh"
-		},
-		Writer:         stdout,
-		ErrWriter:      stderr,
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // execute does it
-		OnUsageError:   misused,
+		Version:                         version,
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: completionCommand,
+		Writer:                          stdout,
+		ErrWriter:                       stderr,
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // execute does it
+		OnUsageError:                    misused,
 		Action: func(_ context.Context, c *cli.Command) error {
 			if name := c.Args().First(); name != "" {
 				return usagef("there is no command %q; handoffd --help lists them", name)

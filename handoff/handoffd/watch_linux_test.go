@@ -53,13 +53,3 @@ func TestWatch(t *testing.T) {
 		t.Errorf("status --watch ends with %v, want exit status %d", err, exitUnavailable)
 	}
 }
-
-// TestCompletion: what the scripts of `handoffd completion` ask for.
-func TestCompletion(t *testing.T) {
-	for args, want := range map[string]string{"": "reload:", "reload --d": "--dry-run:", "run --dr": "--drain-timeout:"} {
-		cmd := command(t, append(strings.Fields(args), "--generate-shell-completion")...)
-		if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), want) {
-			t.Errorf("%q is completed by %q, %v, want %q", args, out, err, want)
-		}
-	}
-}

@@ -116,6 +116,7 @@ var processCases = []ruleCase{
 	{rule: "kill-signal", base: "plain", bad: dropIn("app.service", "[Service]\nKillSignal=SIGKILL"), lost: underWay(moment)},
 	{rule: "exec-stop-kills", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -9 $MAINPID"), lost: underWay(moment)},
 	{rule: "exec-stop-signals", base: "plain", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -s QUIT $MAINPID")},
+	{rule: "exec-stop-signals", base: "handoffd", bad: dropIn("app.service", "[Service]\nExecStop=/bin/kill -s QUIT $MAINPID")},
 	{rule: "reload-async", base: "plain", bad: dropIn("app.service", "[Service]\nExecReload=/bin/kill -HUP $MAINPID")},
 	{rule: "reload-twice", base: "plain", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=/usr/local/bin/ctl reload")},
 	{rule: "reload-signal-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nReloadSignal=SIGUSR1")},

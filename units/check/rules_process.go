@@ -268,7 +268,12 @@ func (c *checker) execStopSignals() {
 			if signal = strings.TrimPrefix(strings.ToUpper(signal), "SIG"); signal == "" {
 				signal = "TERM"
 			}
-			c.report(service, o, fmt.Sprintf("the program gets SIG%s, and at once KillSignal= as well", signal), "KillSignal=SIG"+signal+", without ExecStop=").
+			reason := fmt.Sprintf("the program gets SIG%s, and at once KillSignal= as well", signal)
+			if c.daemon != nil { // which drains at a few signals only
+				c.report(service, o, reason, "remove it: systemd sends KillSignal=").set("Service", "ExecStop", "")
+				continue
+			}
+			c.report(service, o, reason, "KillSignal=SIG"+signal+", without ExecStop=").
 				set("Service", "ExecStop", "").set("Service", "KillSignal", "SIG"+signal)
 		}
 	}
