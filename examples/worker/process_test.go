@@ -160,13 +160,13 @@ func TestHeart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := p.ask("sleep 3s"); err != nil || answer != "ok slept 3s" {
+	if answer, err := p.ask("sleep 2500ms"); err != nil || answer != "ok slept 2500ms" {
 		t.Errorf("%q, %v", answer, err)
 	}
 	select {
 	case <-p.ended():
 		t.Fatal(p.end())
-	case <-time.After(3 * time.Second):
+	case <-time.After(2500 * time.Millisecond):
 	}
 	p.finish()
 }
@@ -179,16 +179,15 @@ func TestStoppedDispatcher(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := os.Getpid()
-	script := fmt.Sprintf("kill -STOP %d; sleep 2; kill -CONT %d", pid, pid)
+	script := fmt.Sprintf("kill -STOP %d; sleep 1.5; kill -CONT %d", pid, pid)
 	if err := exec.Command("sh", "-c", script).Run(); err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
-		if answer, err := p.ask("sleep 50ms"); err != nil {
-			t.Fatalf("%q, %v", answer, err)
-		}
+	if answer, err := p.ask("sleep 500ms"); err != nil {
+		t.Errorf("%q, %v", answer, err)
 	}
-	p.finish()
+	p.kill()
+	<-p.ended()
 }
 
 func TestParse(t *testing.T) {
