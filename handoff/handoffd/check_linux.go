@@ -85,13 +85,21 @@ func runCheck(ctx context.Context, c *cli.Command) error {
 func loadPairs(args []string, manager *manager, reason error, user bool) ([]*check.Pair, error) {
 	var folders, files, names []string
 	for _, arg := range args {
-		if _, err := os.Stat(arg); strings.Contains(arg, "/") || err == nil {
+		info, err := os.Stat(arg)
+		folder := err == nil && info.IsDir() // in the working one is a name: nginx in /etc
+		if strings.Contains(arg, "/") || arg == "." || arg == ".." || err == nil && !folder {
+			if folder {
+				return nil, fmt.Errorf("%s is a folder: want the files of units in it, or the names of units", arg)
+			}
 			path, err := filepath.Abs(arg)
 			if err != nil {
 				return nil, err
 			}
 			dir, name := filepath.Split(path)
 			if unit, ok := strings.CutSuffix(filepath.Base(dir), ".d"); ok && filepath.Ext(name) == ".conf" {
+				if filepath.Ext(unit) == "" || strings.HasSuffix(strings.TrimSuffix(unit, filepath.Ext(unit)), "-") {
+					return nil, fmt.Errorf("%s is for all units that %s is the folder of: want the name or the file of one", arg, unit+".d")
+				}
 				dir, name = filepath.Dir(filepath.Clean(dir)), unit
 			}
 			if base, ok := strings.CutSuffix(name, ".container"); ok { // of Podman, whose generator makes a service of it
@@ -100,7 +108,11 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 			folders, files = append(folders, filepath.Clean(dir)), append(files, name)
 			continue
 		}
-		if filepath.Ext(arg) != ".socket" && filepath.Ext(arg) != ".service" {
+		switch ext := filepath.Ext(arg); {
+		case ext == ".socket" || ext == ".service":
+		case slices.Contains(otherKinds, ext):
+			return nil, fmt.Errorf("unit %q: want the name of a .service or of a .socket", arg)
+		default:
 			arg += ".service"
 		}
 		names = append(names, arg)
@@ -138,6 +150,9 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 	}
 	return pairs, nil
 }
+
+// otherKinds are what the names of units end in that hold no socket (systemd.unit(5)).
+var otherKinds = []string{".target", ".timer", ".mount", ".automount", ".swap", ".path", ".slice", ".scope", ".device"}
 
 // somaxconn is net.core.somaxconn; 0 where it cannot be read.
 func somaxconn() int {

@@ -51,6 +51,12 @@ func TestCheckVerb(t *testing.T) {
 		{nil, exitUsage, []string{"no unit"}},
 		{[]string{lost + "x"}, exitUsage, []string{"app.servicex"}},
 		{[]string{filepath.Join(filepath.Dir(lost), "absent.service")}, exitUsage, []string{"absent.service"}},
+		{[]string{filepath.Dir(lost)}, exitUsage, []string{"is a folder"}},
+		{[]string{"."}, exitUsage, []string{"is a folder"}},
+		{[]string{"testdata"}, exitUsage, []string{"unit testdata.service"}}, // a folder here
+		{[]string{"apt-daily.timer"}, exitUsage, []string{`unit "apt-daily.timer": want the name of a .service or of a .socket`}},
+		{[]string{filepath.Join(filepath.Dir(lost), "service.d/a.conf")}, exitUsage, []string{"is for all units that service.d is the folder of"}},
+		{[]string{filepath.Join(filepath.Dir(lost), "app-.service.d/a.conf")}, exitUsage, []string{"want the name or the file of one"}},
 		{[]string{"--systemd", "-1", lost}, exitUsage, []string{"--systemd -1"}},
 	} {
 		out, code := verb(t, append([]string{"check"}, c.args...)...)

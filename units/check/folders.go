@@ -204,7 +204,12 @@ func (f Folders) all(kind string) (names []string) {
 // Sockets implements [Source].
 func (f Folders) Sockets(service string) (names []string, err error) {
 	for _, name := range f.all("socket") {
-		if u, err := load(f, name); err == nil && u.value("Socket", "Service") != "" && target(u) == service && !slices.Contains(names, u.Name) {
+		u, err := load(f, name)
+		if err != nil || slices.Contains(names, u.Name) {
+			continue
+		}
+		_, alias, _ := f.fragment(target(u))
+		if target(u) == service || alias != "" && starts(f, u, service) {
 			names = append(names, u.Name)
 		}
 	}

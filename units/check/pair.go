@@ -97,6 +97,16 @@ func target(socket *Unit) string {
 	return sibling(socket.Name, "service")
 }
 
+// starts reports whether a socket starts the service, by its name or by an alias.
+func starts(s Source, socket *Unit, service string) bool {
+	name := target(socket)
+	if name == service || strings.Contains(name, "%") {
+		return name == service
+	}
+	files, err := s.Find(name)
+	return err == nil && files.Name == service
+}
+
 // findSockets adds the sockets that belong to the service.
 func (p *Pair) findSockets(s Source) error {
 	if p.Service == nil {
@@ -129,7 +139,7 @@ func (p *Pair) findSockets(s Source) error {
 			}
 		case err != nil:
 			return err
-		case (wanted || target(u) == p.Service.Name) && !p.has(u.Name):
+		case (wanted || starts(s, u, p.Service.Name)) && !p.has(u.Name):
 			p.Sockets = append(p.Sockets, u)
 		}
 	}
