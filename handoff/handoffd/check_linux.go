@@ -105,7 +105,10 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 			if base, ok := strings.CutSuffix(name, ".container"); ok { // of Podman, whose generator makes a service of it
 				name = base + ".service"
 			}
-			folders, files = append(folders, filepath.Clean(dir)), append(files, name)
+			files = append(files, name)
+			if dir = filepath.Clean(dir); !slices.Contains(folders, dir) { // each is read for each unit
+				folders = append(folders, dir)
+			}
 			continue
 		}
 		switch ext := filepath.Ext(arg); {
