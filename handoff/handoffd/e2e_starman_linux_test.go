@@ -18,6 +18,7 @@ const (
 	psgi           = "/srv/holdfast-starman/app.psgi"
 	starmanSocket  = "holdfast-starman.socket"
 	starmanService = "holdfast-starman.service"
+	starmanWorkers = 5
 	starmanFiles   = "--pid-file=/run/holdfast-starman/pid --status-file=/run/holdfast-starman/status"
 )
 
@@ -132,9 +133,11 @@ func TestStarman(t *testing.T) {
 		m.InstallUnit(starmanService+".d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+
 			"--compat server-starter --stop-signal QUIT --pause-workers 10s --probation 4s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
 		restart := ours.restart(t)
+		// None, mostly; but a worker that had a connection all the time, on a machine
+		// that is too slow for its clients, is told to end as it is.
 		for what, counts := range map[string]loadtest.Counts{"reloads": reload, "a restart": restart} {
-			if counts.Failed() != 0 {
-				t.Errorf("%s: %v, want none to fail", what, counts)
+			if lost := counts.Cut + counts.Reset; lost != counts.Failed() || lost > starmanWorkers {
+				t.Errorf("%s: %v, want at most one cut or reset for each worker", what, counts)
 			}
 		}
 		// By the tool that is there already, which returns when the old one is gone.
@@ -150,8 +153,8 @@ func TestStarman(t *testing.T) {
 		})
 		their := theirs.reload(t, reloads).Failed() + theirs.restart(t).Failed()
 		m.Systemctl("stop", theirs.service)
-		if their == 0 {
-			t.Error("none fails with start_server: the test shows nothing")
+		if our := reload.Failed() + restart.Failed(); our >= their {
+			t.Errorf("%d requests failed with handoffd, and %d with start_server", our, their)
 		}
 	})
 }

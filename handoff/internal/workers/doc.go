@@ -13,8 +13,9 @@
 //
 //   - Begin stops (SIGSTOP) each process that could accept and has no connection, and
 //     looks once more: one that has come by a connection meanwhile goes on, and is
-//     stopped when it is done with that. Whoever else has the listener accepts
-//     meanwhile.
+//     stopped when it is done with that. So does one that was in no system call, and
+//     may be about to accept: a signal before that does not interrupt it. Whoever else
+//     has the listener accepts meanwhile.
 //   - Then the caller tells the program to end. Its main process, which is never
 //     stopped, signals its workers.
 //   - Signalled waits until each that stands still has a signal waiting.

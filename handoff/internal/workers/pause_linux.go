@@ -118,7 +118,7 @@ func (q *Pause) round() bool {
 	}
 	connections, known = q.connections()
 	for _, pid := range stopped {
-		if !known || !standing[pid] || slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
+		if !known || !standing[pid] || computes(pid) || slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
 			q.goOn(pid)
 			all = false
 		}

@@ -233,6 +233,44 @@ func TestBusy(t *testing.T) {
 	program.stop(f, true)
 }
 
+// TestComputes: whoever is stopped outside of system calls might be about to make one.
+func TestComputes(t *testing.T) {
+	leaktest.Check(t)
+	for _, c := range []struct {
+		command []string
+		want    bool
+	}{
+		{[]string{"/bin/sh", "-c", "while :; do :; done"}, true},
+		{[]string{"sleep", "60"}, false},
+	} {
+		cmd := exec.Command(c.command[0], c.command[1:]...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(inTime)
+		seen := false
+		for !seen && time.Now().Before(deadline) { // it has to begin first
+			cmd.Process.Signal(syscall.SIGSTOP)
+			if !awaitStopped(cmd.Process.Pid, deadline) {
+				t.Fatal("it does not stop")
+			}
+			text, err := os.ReadFile(filepath.Join(procDir(cmd.Process.Pid), "syscall"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%v: %s", c.command, text)
+			seen = computes(cmd.Process.Pid) == c.want
+			cmd.Process.Signal(syscall.SIGCONT)
+			time.Sleep(time.Millisecond)
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		if !seen {
+			t.Errorf("%v does not come to stand where computes is %t", c.command, c.want)
+		}
+	}
+}
+
 // TestUnseen: where nobody can tell who has a connection, nobody is stopped.
 func TestUnseen(t *testing.T) {
 	leaktest.Check(t)

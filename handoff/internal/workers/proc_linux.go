@@ -55,6 +55,14 @@ func stopped(pid int) bool {
 	return true
 }
 
+// computes reports whether a process that has stopped was in no system call then, as
+// far as that may be seen: proc(5), under /proc/pid/syscall. It may be about to make
+// one, such as accept(2), which a signal that comes before it does not interrupt.
+func computes(pid int) bool {
+	text, err := os.ReadFile(filepath.Join(procDir(pid), "syscall"))
+	return err == nil && bytes.HasPrefix(text, []byte("-1 "))
+}
+
 // notTheEnd are signals that tell no worker to end: of the end of its children.
 const notTheEnd = 1 << (unix.SIGCHLD - 1)
 
