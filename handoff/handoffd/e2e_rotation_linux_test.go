@@ -103,12 +103,16 @@ func TestLeavingIsCut(t *testing.T) {
 				}
 				m.Output("kill", "-CONT", program)
 			},
-			"killed": func(*testing.T, string) { m.Output("kill", "-KILL", m.Property(service, "MainPID")) },
+			// The program first: the kernel has what is stopped go on when its parent dies
+			// (setpgid(2)), and it would take the client along to its own end.
+			"killed": func(_ *testing.T, program string) {
+				m.Output("kill", "-KILL", program, m.Property(service, "MainPID"))
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				begin(t, m, "")
 				program := serving(t, m)
-				m.Output("kill", "-STOP", program)
+				freeze(t, m, program)
 				get := func() error {
 					client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: m.Dial}}
 					r, err := client.Get("http://" + address)
@@ -145,6 +149,17 @@ func TestLeavingIsCut(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// freeze stops a process. One of its threads hears of it first, and the others go on
+// until that one has had processor time.
+func freeze(t *testing.T, m *systemdtest.Machine, pid string) {
+	t.Helper()
+	m.Output("kill", "-STOP", pid)
+	waitFor(t, "all threads to stand still", func() bool {
+		threads := m.Output("sh", "-c", "cat /proc/"+pid+"/task/*/status")
+		return strings.Count(threads, "State:") == strings.Count(threads, "State:\tT")
 	})
 }
 
