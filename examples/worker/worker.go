@@ -47,7 +47,9 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := manager.Ready(ctx); err != nil {
 		return err
 	}
-	jobs, ended := readLines(in)
+	done := make(chan struct{})
+	defer close(done)
+	jobs, ended := readLines(in, done)
 	for {
 		select {
 		case line, ok := <-jobs:
@@ -97,8 +99,8 @@ func (h *heart) alive() {
 }
 
 // readLines gives the lines of in, and then says why there are no more. A process that
-// hangs then ends all the same: its dispatcher cannot end it any more.
-func readLines(in io.Reader) (lines <-chan string, ended <-chan error) {
+// hangs then, and is not done, ends all the same: its dispatcher cannot end it any more.
+func readLines(in io.Reader, done <-chan struct{}) (lines <-chan string, ended <-chan error) {
 	c, end := make(chan string), make(chan error, 1)
 	go func() {
 		s := bufio.NewScanner(in)
@@ -106,9 +108,13 @@ func readLines(in io.Reader) (lines <-chan string, ended <-chan error) {
 		for s.Scan() {
 			c <- s.Text()
 		}
-		time.AfterFunc(orphanTime, func() { fail(errors.New("the dispatcher has ended, and a job is under way"), 1) })
 		end <- s.Err()
 		close(c)
+		select {
+		case <-done:
+		case <-time.After(orphanTime):
+			fail(errors.New("the dispatcher has ended, and a job is under way"), 1)
+		}
 	}()
 	return c, end
 }
