@@ -18,7 +18,7 @@ func newLogger(w *os.File, debug bool) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if is, err := journal.StderrIsJournalStream(); err == nil && is && w == os.Stderr {
-		return slog.New(&handler{level: level, write: bounded(new(journalSocket).put)})
+		return slog.New(&handler{level: level, write: bounded((&journalSocket{path: journalPath}).put)})
 	}
 	return slog.New(&handler{level: level, write: bounded(toFile(w))})
 }

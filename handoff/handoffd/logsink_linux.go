@@ -89,7 +89,10 @@ func writable(w *os.File, wait time.Duration) error {
 // A journalSocket speaks journald's native protocol. It is connected: one that is
 // not, such as that of go-systemd's journal.Send, is never woken again where others
 // have filled journald's queue.
-type journalSocket struct{ conn *net.UnixConn }
+type journalSocket struct {
+	path string
+	conn *net.UnixConn // nil until there is one
+}
 
 const journalPath = "/run/systemd/journal/socket"
 
@@ -104,7 +107,7 @@ func (j *journalSocket) put(wait time.Duration, l slog.Level, line string, attrs
 		field(&b, strings.ToUpper(a.Key), a.Value.String())
 	}
 	err := j.send(wait, b.Bytes())
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTCONN) {
+	if j.conn != nil && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTCONN)) {
 		j.conn.Close() // its socket was made anew
 		j.conn = nil
 		err = j.send(wait, b.Bytes())
@@ -114,7 +117,7 @@ func (j *journalSocket) put(wait time.Duration, l slog.Level, line string, attrs
 
 func (j *journalSocket) send(wait time.Duration, b []byte) error {
 	if j.conn == nil {
-		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: journalPath, Net: "unixgram"})
+		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: j.path, Net: "unixgram"})
 		if err != nil {
 			return err
 		}

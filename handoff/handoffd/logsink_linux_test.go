@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -55,5 +58,40 @@ func TestJournalField(t *testing.T) {
 	field(&b, "ERROR", "two\nlines")
 	if got, want := b.String(), "MESSAGE=one\nERROR\n\x09\x00\x00\x00\x00\x00\x00\x00two\nlines\n"; got != want {
 		t.Errorf("the fields are %q, want %q", got, want)
+	}
+}
+
+// TestJournalIsGone: a journal that nobody reads any more is an error for each line, and
+// one that comes back has the next line.
+func TestJournalIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	addr := &net.UnixAddr{Name: path, Net: "unixgram"}
+	listen := func() *net.UnixConn {
+		t.Helper()
+		conn, err := net.ListenUnixgram("unixgram", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	j := &journalSocket{path: path}
+	put := func() error { return j.put(logPatience, slog.LevelInfo, "a line", nil) }
+	first := listen()
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	first.Close() // the socket stays at its path
+	for range 3 {
+		if err := put(); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("without a journal: %v", err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	second := listen()
+	defer second.Close()
+	if err := put(); err != nil {
+		t.Errorf("a journal that is back: %v", err)
 	}
 }
