@@ -52,16 +52,6 @@ func (s site) workers() []string {
 	return strings.Fields(s.m.Output("pgrep", "-P", exampletest.Serving(s.t, s.m, service)))
 }
 
-// reload puts a new dispatcher and new workers in the place of those that serve.
-func (s site) reload() {
-	s.t.Helper()
-	before := exampletest.Serving(s.t, s.m, service)
-	s.m.Systemctl("reload", service)
-	if after := exampletest.Serving(s.t, s.m, service); after == before || after == "0" {
-		s.t.Fatalf("process %s served before the reload, and %s does after it", before, after)
-	}
-}
-
 // refuse sees that a program that does not work is undone.
 func (s site) refuse() {
 	s.t.Helper()
@@ -149,7 +139,7 @@ func TestEachJobOnce(t *testing.T) {
 		for i := range reloads {
 			l.progress(t, jobs/(reloads+1))
 			s.mishap(i)
-			s.reload()
+			exampletest.Reload(t, m, service)
 		}
 		l.progress(t, jobs/(reloads+1))
 		l.check(t, jobs)

@@ -170,7 +170,7 @@ func TestQueue(t *testing.T) {
 			case 18:
 				s.m.Output("kill", "-KILL", exampletest.Serving(t, m, service))
 			}
-			s.reload()
+			exampletest.Reload(t, m, service)
 			if p.left() == 0 {
 				idle++ // on a busy machine the producer may fall behind
 			}

@@ -84,6 +84,13 @@ func replace(t testing.TB, m *systemdtest.Machine, verb, service string, pid fun
 	}
 }
 
+// Reload reloads a service under handoffd, and fails t if not another process serves
+// afterwards.
+func Reload(t testing.TB, m *systemdtest.Machine, service string) {
+	t.Helper()
+	replace(t, m, "reload", service, func() string { return Serving(t, m, service) })
+}
+
 func mainPID(_ testing.TB, m *systemdtest.Machine, service string) string {
 	return m.Property(service, "MainPID")
 }
