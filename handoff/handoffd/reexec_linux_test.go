@@ -111,19 +111,27 @@ func TestReexec(t *testing.T) {
 	}
 }
 
+// hang puts a program into handoffd's place that does not come up, and starts another.
+// It returns the file in which both write their PIDs.
+func (d *daemon) hang() (pids string) {
+	d.t.Helper()
+	pids = filepath.Join(d.t.TempDir(), "pids")
+	next := filepath.Join(d.t.TempDir(), "next")
+	script := "#!/bin/sh\nsleep 1000 &\necho $$ $! > " + pids + ".new && mv " + pids + ".new " + pids + "\nwait\n"
+	if err := os.WriteFile(next, []byte(script), 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Rename(next, d.link); err != nil {
+		d.t.Fatal(err)
+	}
+	return pids
+}
+
 // TestReexecToHanging: a program that does not come up is killed, and what it has
 // started with it.
 func TestReexecToHanging(t *testing.T) {
 	d := standalone(t)
-	pids := filepath.Join(t.TempDir(), "pids")
-	next := filepath.Join(t.TempDir(), "next")
-	script := "#!/bin/sh\nsleep 1000 &\necho $$ $! > " + pids + "\nwait\n"
-	if err := os.WriteFile(next, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(next, d.link); err != nil {
-		t.Fatal(err)
-	}
+	pids := d.hang()
 	out, code := verb(t, "reexec", "--control", d.control)
 	if code != exitUndone || !strings.Contains(out, "does not answer") {
 		t.Errorf("reexec exits with %d: %s", code, out)
@@ -143,5 +151,27 @@ func TestReexecToHanging(t *testing.T) {
 	}
 	if out, code := verb(t, "reload", "--control", d.control); code != 0 {
 		t.Errorf("reload exits with %d: %s", code, out)
+	}
+}
+
+// TestStopWhileTrial: a program that is still being tried does not outlive handoffd,
+// or the manager would have to kill it.
+func TestStopWhileTrial(t *testing.T) {
+	d := standalone(t)
+	pids := d.hang()
+	if err := d.cmd.Process.Signal(signalReexec); err != nil {
+		t.Fatal(err)
+	}
+	var pid string
+	waitFor(t, "the trial", func() bool {
+		text, _ := os.ReadFile(pids)
+		pid, _, _ = strings.Cut(string(text), " ")
+		return pid != ""
+	})
+	if err := d.stop(signalStop); err != nil {
+		t.Errorf("handoffd ends with %v", err)
+	}
+	if _, err := os.Stat("/proc/" + pid); !os.IsNotExist(err) {
+		t.Errorf("the trial, %s, is still there: %v", pid, err)
 	}
 }

@@ -231,6 +231,8 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 		(<-s.calls)()
 	}
 	close(s.ended)
+	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
+	s.reexecuting.Unlock()
 	s.keepAll()
 	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
 }

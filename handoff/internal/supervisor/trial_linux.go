@@ -21,6 +21,9 @@ import (
 // trialTimeout bounds how long a new program may take to read the state.
 const trialTimeout = 10 * time.Second
 
+// killTimeout bounds how long the end of a child may take that was killed.
+const killTimeout = 5 * time.Second
+
 // A TrialError says why a program cannot take the place of this one.
 type TrialError struct {
 	Path   string
@@ -112,8 +115,9 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 	return &TrialError{Path: i.Path, Reason: err.Error(), Output: lines}
 }
 
-// awaitTrial waits for the end of the child, and kills what takes too long, and
-// what it has left behind. After Run nobody hears of the end.
+// awaitTrial waits for the end of the child, and kills what takes too long, or longer
+// than the service, and what it has left behind. Run waits for it: whom a service
+// leaves behind its manager kills, and says so.
 func (s *Supervisor) awaitTrial(ctx context.Context, p *os.Process, ended <-chan generation.ExitStatus) (status generation.ExitStatus, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, trialTimeout, fmt.Errorf("it does not answer within %v", trialTimeout))
 	defer cancel()
@@ -124,16 +128,16 @@ func (s *Supervisor) awaitTrial(ctx context.Context, p *os.Process, ended <-chan
 	case status = <-ended:
 		return status, nil
 	case <-ctx.Done():
-		kill()
+		err = context.Cause(ctx)
 	case <-s.ended:
-		return status, ErrEnded
+		err = ErrEnded
 	}
+	kill()
 	select {
 	case status = <-ended:
-		return status, context.Cause(ctx)
-	case <-s.ended:
-		return status, ErrEnded
+	case <-time.After(killTimeout): // the kernel does not let go of it
 	}
+	return status, err
 }
 
 // Pass answers the program that tries this one. version is what it logs.
