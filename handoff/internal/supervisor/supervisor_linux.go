@@ -232,7 +232,7 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	}
 	close(s.ended)
 	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
-	s.reexecuting.Unlock()
+	defer s.reexecuting.Unlock()
 	s.keepAll()
 	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
 }
