@@ -77,7 +77,7 @@ type Description struct {
 	// Compat is for a program of start_server ("server-starter") or Einhorn ("einhorn"),
 	// as the flag --compat of `handoffd run`. Ready is "alive:1s" then, unless given.
 	Compat string
-	// StopSignal tells the program to end, as "QUIT"; SIGTERM. It takes handoffd.
+	// StopSignal tells the program to end, as "QUIT" or "RTMIN+3"; SIGTERM. It takes handoffd.
 	StopSignal string
 	// PauseWorkers is how long that may wait for workers to be without a connection, as
 	// the flag --pause-workers of `handoffd run`; 0 is not at all.
@@ -186,8 +186,8 @@ func (d Description) check() error {
 		return fmt.Errorf("compat %q: only handoffd does that, and the kind is %s", d.Compat, d.Kind)
 	case d.StopSignal != "" && !d.Kind.handoffd():
 		return fmt.Errorf("the stop signal %q: only handoffd sends it, and the kind is %s", d.StopSignal, d.Kind)
-	case strings.ContainsFunc(d.StopSignal, func(c rune) bool { return !('A' <= c && c <= 'Z' || '0' <= c && c <= '9') }):
-		return fmt.Errorf("the stop signal %q: want a name such as QUIT", d.StopSignal)
+	case strings.ContainsFunc(d.StopSignal, func(c rune) bool { return !('A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '-') }):
+		return fmt.Errorf("the stop signal %q: want a name such as QUIT or RTMIN+3", d.StopSignal)
 	case d.PauseWorkers != 0 && !d.Kind.handoffd():
 		return fmt.Errorf("workers that pause for %v: only handoffd does that, and the kind is %s", d.PauseWorkers, d.Kind)
 	case d.PauseWorkers != 0 && d.PauseWorkers >= d.DrainTimeout:

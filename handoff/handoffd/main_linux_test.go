@@ -322,7 +322,7 @@ func TestUsage(t *testing.T) {
 		{"run --max-generations 0 -- true", exitUsage, "--max-generations 0"},
 		{"run --listen 80 -- true", exitUsage, `--listen "80": want NAME=ADDRESS`},
 		{"run --stop-signal NOSUCH -- true", exitUsage, `--stop-signal "NOSUCH"`},
-		{"run --stop-signal stop -- true", exitUsage, "--stop-signal SIGSTOP: it tells no program to end"},
+		{"run --stop-signal stop -- true", exitUsage, `--stop-signal "stop": it tells no program to end`},
 		{"run --notify-access some -- true", exitUsage, `--notify-access "some": want main or all`},
 		{"run --compat upstart -- true", exitUsage, `--compat "upstart": want server-starter or einhorn`},
 		{"run --listen http=127.0.0.1:0 --pid-file /absent/pid -- true", exitUndone, "--pid-file: open /absent/pid"},

@@ -5,12 +5,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
@@ -39,7 +37,7 @@ func runCommand() *cli.Command {
 			&cli.DurationFlag{Name: "release-timeout", Usage: "how long the old generation may take to hand over, until it cannot come back [5s]"},
 			&cli.DurationFlag{Name: "handover-timeout", Usage: "how long the new one may take to take over, until it is undone [30s]"},
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a generation may take to end, until it is killed [60s]"},
-			&cli.StringFlag{Name: "stop-signal", Value: "SIGTERM", Usage: "what tells a generation to end"},
+			&cli.StringFlag{Name: "stop-signal", Value: "SIGTERM", Usage: "what tells a generation to end: a name, a number, or RTMIN+N"},
 			&cli.DurationFlag{Name: "pause-workers", Usage: "before that signal stop workers (SIGSTOP) while they have no connection; how long that may take [0s: it is not done]"},
 			&cli.IntFlag{Name: "max-generations", Usage: "how many may be alive at once, those that drain included [8]"},
 			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a generation [as WatchdogSec=]"},
@@ -110,15 +108,8 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 	if o.NotifyAccess, err = supervisor.ParseNotifyAccess(c.String("notify-access")); err != nil {
 		return o, usagef("run: --notify-access %w", err)
 	}
-	name := strings.ToUpper(c.String("stop-signal"))
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if o.StopSignal = unix.SignalNum(name); o.StopSignal == 0 {
-		return o, usagef("run: --stop-signal %q: there is no such signal", c.String("stop-signal"))
-	}
-	if o.StopSignal == syscall.SIGSTOP || o.StopSignal == syscall.SIGCONT {
-		return o, usagef("run: --stop-signal %s: it tells no program to end", name)
+	if o.StopSignal, err = supervisor.ParseStopSignal(c.String("stop-signal")); err != nil {
+		return o, usagef("run: --stop-signal %w", err)
 	}
 	return o, nil
 }

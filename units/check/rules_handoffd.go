@@ -245,7 +245,12 @@ func (c *checker) handoffdAccept() {
 }
 
 // signalName is a signal as the rules compare it: "TERM".
-func signalName(s string) string { return strings.TrimPrefix(strings.ToUpper(s), "SIG") }
+func signalName(s string) string {
+	if name := strings.TrimPrefix(strings.ToUpper(s), "SIG"); name != "15" {
+		return name
+	}
+	return "TERM"
+}
 
 func (c *checker) handoffdStopSignal() {
 	if c.daemon == nil {

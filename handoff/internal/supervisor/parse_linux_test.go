@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -141,6 +142,25 @@ func TestParseNotifyAccess(t *testing.T) {
 	}
 	if _, err := ParseNotifyAccess("none"); err == nil {
 		t.Error("none is taken")
+	}
+}
+
+func TestParseStopSignal(t *testing.T) {
+	for text, want := range map[string]syscall.Signal{
+		"TERM": 15, "SIGTERM": 15, "quit": 3, "sigusr1": 10, "15": 15, "37": 37, "31": 31,
+		"RTMIN": 34, "SIGRTMIN": 34, "RTMIN+3": 37, "SIGRTMIN+30": 64, "rtmax-1": 63, "RTMAX": 64,
+	} {
+		if sig, err := ParseStopSignal(text); err != nil || sig != want {
+			t.Errorf("%q: got %d, %v, want %d", text, sig, err, want)
+		}
+	}
+	for _, text := range []string{
+		"", "SIG", "NOSUCH", "0", "-1", "32", "33", "65", "1x", "15 ", "RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN3", "RTMIN+", "RTMIN++1",
+		"STOP", "19", "SIGCONT", "99999999999999999999",
+	} {
+		if sig, err := ParseStopSignal(text); err == nil {
+			t.Errorf("%q is taken for %d", text, sig)
+		}
 	}
 }
 
