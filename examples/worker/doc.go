@@ -8,7 +8,8 @@
 // A client sends lines, each an identifier of its own choice and a job, on a
 // connection that it keeps, and gets a line for each, in the order in which they
 // become done: "ID ok RESULT" or "ID failed REASON". With -queue redis://HOST/DB jobs
-// come from a stream of Redis, too (see queue.go).
+// come from a stream of Redis, too (see queue.go); its password may be in
+// $REDISCLI_AUTH, which an EnvironmentFile= keeps from other users.
 //
 //	clients --+-- dispatcher -+- worker
 //	Redis   --+               +- worker

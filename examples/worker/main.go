@@ -57,7 +57,7 @@ func parse(args []string) (o options, worker bool, err error) {
 	f.IntVar(&o.workers, "workers", 4, "how many worker processes: as many jobs at once")
 	f.DurationVar(&o.watchdog, "watchdog", 10*time.Second, "how long a worker may send no heartbeat")
 	f.DurationVar(&o.drain, "drain-timeout", 20*time.Second, "how long jobs under way may take when the service is to end")
-	f.StringVar(&o.queue, "queue", "", "redis://HOST:PORT/DB whose stream \"jobs\" has jobs, too")
+	f.StringVar(&o.queue, "queue", "", "redis://HOST:PORT/DB whose stream \"jobs\" has jobs, too; its password may be in $"+envPassword)
 	f.DurationVar(&o.claim, "claim", 30*time.Second, "after how long a job of the queue that nobody works on is taken over")
 	if err := f.Parse(args); err != nil {
 		return o, false, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,10 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
+// envPassword has Redis's password where the URL has none, as for redis-cli: a command
+// line is there for all to see.
+const envPassword = "REDISCLI_AUTH"
+
 // openQueue fails if Redis does not answer: then the service is not fit to run.
 func openQueue(ctx context.Context, o options, do func(context.Context, string) (string, error)) (*queue, error) {
 	ro, err := redis.ParseURL(o.queue)
@@ -68,6 +73,7 @@ func openQueue(ctx context.Context, o options, do func(context.Context, string) 
 	if err != nil {
 		return nil, fmt.Errorf("-queue: %w", err)
 	}
+	ro.Password = cmp.Or(ro.Password, os.Getenv(envPassword))
 	ro.ContextTimeoutEnabled = true
 	redis.SetLogger(silent{}) // what fails is an error here
 	ro.PoolSize = 2*o.workers + 2

@@ -193,6 +193,37 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// TestQueuePassword: Redis is told the password of the environment, where the URL has
+// none.
+func TestQueuePassword(t *testing.T) {
+	t.Setenv(envPassword, "hunter2")
+	for user, want := range map[string]string{"": "hunter2", ":secret@": "secret"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan string, 1)
+		go func() {
+			c, err := ln.Accept()
+			ln.Close() // one is enough, and no retry gets through
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			c.SetReadDeadline(time.Now().Add(30 * time.Second))
+			b := make([]byte, 4096)
+			n, _ := c.Read(b)
+			said <- string(b[:n])
+		}()
+		if _, err := openQueue(t.Context(), options{queue: "redis://" + user + ln.Addr().String(), workers: 1}, nil); err == nil {
+			t.Error("what says nothing is taken for Redis")
+		}
+		if got := <-said; !strings.Contains(got, want) {
+			t.Errorf("Redis was told %q, want %s", got, want)
+		}
+	}
+}
+
 // TestNoQueue: a service whose Redis is not there does not start, and says so, but no
 // password.
 func TestNoQueue(t *testing.T) {
