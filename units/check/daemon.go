@@ -88,3 +88,16 @@ func (u *Unit) stopTimeout() time.Duration {
 	}
 	return d
 }
+
+// delegates reports whether the service has control groups of its own.
+func delegates(service *Unit) bool {
+	o, _ := service.last("Service", "Delegate")
+	v, isBool := parseBool(o.Value)
+	return v || !isBool && o.Value != ""
+}
+
+// cgroupsProtected reports whether the service cannot write to its control groups.
+func cgroupsProtected(service *Unit) (units.Option, bool) {
+	o, yes := service.yes("Service", "ProtectControlGroups")
+	return o, yes || o.Value == "strict"
+}

@@ -307,8 +307,8 @@ func (c *checker) handoffdReloadSignal() {
 
 func (c *checker) handoffdStore() {
 	if c.daemon != nil && c.Service.storeMax() == 0 && len(c.accepting()) == 0 {
-		c.report(c.Service, c.Service.at("Service", "FileDescriptorStoreMax", "ExecStart"), "connections and state that the program leaves for its next generation are lost when the unit restarts", "FileDescriptorStoreMax=65").
-			set("Service", "FileDescriptorStoreMax", "65")
+		c.restart(c.report(c.Service, c.Service.at("Service", "FileDescriptorStoreMax", "ExecStart"), "connections and state that the program leaves for its next generation are lost when the unit restarts", "FileDescriptorStoreMax=65").
+			set("Service", "FileDescriptorStoreMax", "65"))
 	}
 }
 
@@ -323,7 +323,7 @@ func (c *checker) handoffdNoReload() {
 }
 
 func (c *checker) handoffdReloadIgnored() {
-	if c.daemon == nil {
+	if c.daemon == nil || c.already("reload-twice") { // which removes the line
 		return
 	}
 	for _, o := range c.Service.list("Service", "ExecReload") {
@@ -368,16 +368,13 @@ func (c *checker) writable(path string) bool {
 	})
 }
 
-// delegates reports whether the service has control groups of its own.
-func delegates(service *Unit) bool {
-	o, _ := service.last("Service", "Delegate")
-	v, isBool := parseBool(o.Value)
-	return v || !isBool && o.Value != ""
-}
-
 func (c *checker) handoffdDelegate() {
-	if c.daemon != nil && !delegates(c.Service) {
-		c.report(c.Service, c.Service.at("Service", "Delegate", "ExecStart"), "a child that leaves its process group outlives its generation", "Delegate=yes").set("Service", "Delegate", "yes")
+	if c.daemon == nil || delegates(c.Service) {
+		return
+	}
+	f := c.report(c.Service, c.Service.at("Service", "Delegate", "ExecStart"), "a child that leaves its process group outlives its generation", "Delegate=yes").set("Service", "Delegate", "yes")
+	if _, yes := cgroupsProtected(c.Service); yes {
+		f.set("Service", "ProtectControlGroups", "no")
 	}
 }
 
@@ -385,8 +382,7 @@ func (c *checker) handoffdCgroupsProtected() {
 	if c.daemon == nil || !delegates(c.Service) {
 		return
 	}
-	o, _ := c.Service.last("Service", "ProtectControlGroups")
-	if yes, _ := parseBool(o.Value); yes || o.Value == "strict" {
+	if o, yes := cgroupsProtected(c.Service); yes {
 		c.report(c.Service, o, fmt.Sprintf("ProtectControlGroups=%s makes Delegate= useless", o.Value), "ProtectControlGroups=no; from v257 on private").
 			set("Service", "ProtectControlGroups", "no")
 	}

@@ -53,8 +53,18 @@ func (c *checker) storeRestartNo() {
 		return
 	}
 	at := service.at("Service", "Restart", "FileDescriptorStoreMax")
-	c.report(service, at, "when the program crashes systemd closes what it stored", "Restart=on-failure").
-		set("Service", "Restart", "on-failure")
+	c.restart(c.report(service, at, "when the program crashes systemd closes what it stored", "Restart=on-failure, without a start limit"))
+}
+
+// restart adds to f what starts a service that stores again, however often it crashes:
+// without one of these lines, the others would only turn one loss into another.
+func (c *checker) restart(f *Finding) {
+	if preserved, _ := parseBool(c.Service.value("Service", "FileDescriptorStorePreserve")); !c.Service.restarts() && !preserved {
+		f.set("Service", "Restart", "on-failure")
+	}
+	if c.Service.limited() {
+		f.set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
+	}
 }
 
 // limited reports whether restarts alone can bring a service to its start limit.
