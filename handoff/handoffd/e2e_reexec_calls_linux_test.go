@@ -13,19 +13,26 @@ import (
 func TestReexecKeepsCalls(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
-		good := m.ReadFile("/usr/local/bin/holdfast-http")
-		const path = "/usr/local/bin/next"
-		m.WriteFile(path, good, 0o755)
-		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+" -start-delay 500ms\n")
+		// A generation does not get further than its start before it may.
+		const path, may = "/usr/local/bin/next", "/etc/may"
+		program := func(then string) {
+			t.Helper()
+			m.WriteFile(path, []byte("#!/bin/sh\nuntil [ -e "+may+" ]; do sleep 0.02; done\n"+then+"\n"), 0o755)
+		}
+		const good = "exec /usr/local/bin/holdfast-http"
+		program(good)
+		m.WriteFile(may, nil, 0o644)
+		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
 		reexec := func() {
 			t.Helper()
 			if out, err := handoffd(t, m, "reexec"); err != nil {
 				t.Fatalf("reexec: %v: %s", err, out)
 			}
 		}
-		// asked runs a verb, and reexec while it waits.
-		asked := func(during string, args ...string) (string, int) {
+		// asked runs a verb, and reexec while it waits for the start.
+		asked := func(args ...string) (string, int) {
 			t.Helper()
+			m.Output("rm", may)
 			type result struct {
 				out string
 				err error
@@ -35,21 +42,21 @@ func TestReexecKeepsCalls(t *testing.T) {
 				out, err := runVerb(t, m, args...)
 				ended <- result{out, err}
 			}()
-			waitFor(t, during, func() bool { return handoffdStatus(t, m).Situation == during })
+			waitFor(t, "a start", func() bool { return handoffdStatus(t, m).Situation == "starting" })
 			reexec()
+			m.WriteFile(may, nil, 0o644)
 			r := <-ended
 			return r.out, exitCode(t, r.err)
 		}
-		if out, code := asked("starting", "reload"); code != 0 || !strings.Contains(out, "generation 2: done") {
+		if out, code := asked("reload"); code != 0 || !strings.Contains(out, "generation 2: done") {
 			t.Errorf("reload exits with %d: %s", code, out)
 		}
-		m.Output("rm", path)
-		m.WriteFile(path, []byte("#!/bin/sh\nsleep 1\necho sorry >&2\nexit 7\n"), 0o755)
-		if out, code := asked("starting", "reload"); code != exitUndone || !strings.Contains(out, "exit status 7") || !strings.Contains(out, "sorry") {
+		program("echo sorry >&2\nexit 7")
+		if out, code := asked("reload"); code != exitUndone || !strings.Contains(out, "exit status 7") || !strings.Contains(out, "sorry") {
 			t.Errorf("reload exits with %d: %s", code, out)
 		}
-		m.WriteFile(path, good, 0o755)
-		if out, code := asked("starting", "reload", "--hold"); code != 0 || !strings.Contains(out, "generation 4: held") {
+		program(good)
+		if out, code := asked("reload", "--hold"); code != 0 || !strings.Contains(out, "generation 4: held") {
 			t.Errorf("reload --hold exits with %d: %s", code, out)
 		}
 		reexec()
