@@ -196,16 +196,16 @@ while True: signal.pause()
 		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
 		has := func(names string) (pid string) {
 			t.Helper()
-			var status string
-			waitFor(t, "a generation with "+names, func() bool {
-				status, _ = handoffd(t, m, "status")
-				return strings.Contains(status, "has "+names+".") && generations(t, m) == 1
+			waitFor(t, "one generation, with "+names, func() bool {
+				g := statusOf(t, m).Generations
+				if len(g) != 1 || generations(t, m) != 1 {
+					return false
+				}
+				var has string
+				pid, has, _ = strings.Cut(g[0].Status, " has ")
+				return has == names+"."
 			})
-			if strings.Count(status, "has ") != 1 {
-				t.Errorf("more than one generation:\n%s", status)
-			}
-			before, _, _ := strings.Cut(status, " has ")
-			return before[strings.LastIndexByte(before, ' ')+1:]
+			return pid
 		}
 		has("http")
 		m.Systemctl("reload", service)
