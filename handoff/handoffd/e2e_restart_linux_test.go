@@ -187,11 +187,12 @@ func TestStops(t *testing.T) {
 func TestStopKills(t *testing.T) {
 	const path = "/usr/local/bin/next"
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
-		m.WriteFile(path, []byte("#!/bin/sh\ntrap '' TERM\nwhile true; do sleep 1000; done\n"), 0o755)
+		m.WriteFile(path, []byte("#!/bin/sh\ntrap '' TERM\nwhile true; do sleep 4712; done\n"), 0o755)
 		const alone = "alone.service"
 		m.InstallUnit(alone, "[Service]\nType=exec\nTimeoutStopSec=1s\nExecStart="+path+"\n")
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s --ready exec -- "+path+"\n")
 		m.Systemctl("start", alone)
+		waitFor(t, "both to be deaf", func() bool { return strings.Count(m.Output("ps", "axo", "args"), "sleep 4712") == 2 })
 		m.Systemctl("stop", alone, service)
 		for unit, want := range map[string]string{alone: "failed timeout 9", service: "failed exit-code 137"} {
 			got := strings.Join([]string{m.Property(unit, "ActiveState"), m.Property(unit, "Result"), m.Property(unit, "ExecMainStatus")}, " ")
