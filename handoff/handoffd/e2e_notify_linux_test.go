@@ -27,16 +27,17 @@ if os.fork() == 0:
     os._exit(0)
 time.sleep(1000)
 `, "from a child"},
-		{"more time", "--ready-timeout 2s", `
-s.send(b'EXTEND_TIMEOUT_USEC=60000000')
-time.sleep(2.5)
+		{"more time", "--ready-timeout 5s", `
+if os.environ['HANDOFF_GENERATION'] == '1':
+    s.send(b'EXTEND_TIMEOUT_USEC=60000000')
+    time.sleep(5.5)
 s.send(b'READY=1\nSTATUS=at last')
 time.sleep(1000)
 `, "at last"},
-		{"a watchdog that is heeded", "--watchdog 2s", `
-assert os.environ['WATCHDOG_USEC'] == '2000000' and os.environ['WATCHDOG_PID'] == str(os.getpid())
+		{"a watchdog that is heeded", "--watchdog 5s", `
+assert os.environ['WATCHDOG_USEC'] == '5000000' and os.environ['WATCHDOG_PID'] == str(os.getpid())
 s.send(b'READY=1')
-for i in range(15):
+for i in range(30):
     time.sleep(0.2)
     s.send(b'WATCHDOG=1')
 s.send(b'STATUS=still there')
