@@ -62,6 +62,7 @@ func (g *gate) stop(final bool) {
 // Accept waits for the next connection; after Close its error is net.ErrClosed.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
+		returns := g.s.rotation.returns.Load()
 		c, err := g.Listener.Accept()
 		if err == nil {
 			return c, nil
@@ -72,12 +73,16 @@ func (g *gate) Accept() (net.Conn, error) {
 		default:
 		}
 		back := g.s.rotation.returning()
-		if back == nil || !errors.Is(err, syscall.EINVAL) {
+		switch {
+		case !errors.Is(err, syscall.EINVAL):
 			return nil, err
-		}
-		select {
-		case <-back:
-		case <-g.closed:
+		case back == nil && g.s.rotation.returns.Load() == returns:
+			return nil, err // it is not because of the rotation
+		case back != nil:
+			select {
+			case <-back:
+			case <-g.closed:
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +60,7 @@ type place struct {
 	sockets []*os.File    // duplicates of the listeners, to bring them back with
 	back    chan struct{} // closed when it is back; nil: it is
 	ended   bool          // Run is over
+	returns atomic.Uint64 // how often the listeners came back
 }
 
 // out reports whether the service has left, or is about to.
@@ -154,6 +156,7 @@ func (p *place) open() error {
 	if p.back != nil {
 		close(p.back)
 		p.back = nil
+		p.returns.Add(1)
 	}
 	return errors.Join(errs...)
 }
