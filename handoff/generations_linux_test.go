@@ -29,7 +29,7 @@ func TestHTTP(t *testing.T) {
 			KeepAlive: true,
 			PostEvery: 2,
 			Check:     loadtest.ByMethod(nil, loadtest.Digest),
-			Duration:  patience,
+			Duration:  10 * time.Minute,
 			Timeout:   patience,
 		})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,7 +51,7 @@ func TestInFlightLimit(t *testing.T) {
 		KeepAlive: true,
 		PostEvery: 2,
 		Check:     loadtest.ByMethod(nil, loadtest.Digest),
-		Duration:  patience,
+		Duration:  10 * time.Minute,
 		Timeout:   patience,
 	})
 	if err != nil {

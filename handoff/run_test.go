@@ -208,7 +208,7 @@ func TestRunEnds(t *testing.T) {
 
 // TestLameDuck: the service goes on accepting while its readiness is negative.
 func TestLameDuck(t *testing.T) {
-	s := plain(t, Options{LameDuck: 200 * time.Millisecond})
+	s := plain(t, Options{LameDuck: 3 * time.Second})
 	ln := listening(t, s, "http")
 	if err := s.Serve(ln, &http.Server{Handler: s.ReadyHandler()}); err != nil {
 		t.Fatal(err)
