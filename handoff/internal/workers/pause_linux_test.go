@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -192,6 +193,26 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// awaitAccepted waits until a worker has a connection.
+func (p *prefork) awaitAccepted(program Program) {
+	p.t.Helper()
+	q := &Pause{listeners: make(map[string]bool), ports: make(map[int]bool), paths: make(map[string]bool)}
+	for _, l := range program.Listeners {
+		q.add(l)
+	}
+	for deadline := time.Now().Add(inTime); ; time.Sleep(time.Millisecond) {
+		connections, _ := q.connections()
+		for _, pid := range p.processes() {
+			if slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal("no worker accepts")
+		}
+	}
+}
+
 // TestBusy: a worker with a connection does not stand still, and a pause that ends
 // without a signal changes nothing.
 func TestBusy(t *testing.T) {
@@ -204,9 +225,10 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*lookEvery)
-	defer cancel()
 	p := Program{program.cmd.Process.Pid, program.processes, []*os.File{f}}
+	program.awaitAccepted(p)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*lookEvery) // for the others to stand still
+	defer cancel()
 	pause := Begin(ctx, p)
 	if ctx.Err() == nil {
 		t.Error("it does not wait for the worker that is busy")
