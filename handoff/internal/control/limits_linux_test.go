@@ -74,7 +74,13 @@ func TestTooManyClients(t *testing.T) {
 		return Verdict{Outcome: Done}, nil
 	}
 	var reports sync.Map
-	path, _ := serve(t, s, Options{MaxClients: most, Report: func(err error) { reports.Store(err.Error(), true) }})
+	path := filepath.Join(t.TempDir(), "control")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(s, Options{MaxClients: most, Report: func(err error) { reports.Store(err.Error(), true) }})
+	serveBy(t, server, l)
 	ctx := bounded(t)
 	results := make(chan error, most)
 	for range most {
@@ -115,6 +121,7 @@ func TestTooManyClients(t *testing.T) {
 			t.Errorf("one that waited: %v", err)
 		}
 	}
+	await(t, "the clients to be idle", func() bool { return server.busy() == 0 })
 	if _, err := connect(t, path).Status(ctx); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
