@@ -36,7 +36,7 @@ func TestMachine(t *testing.T) {
 		if first := m.Output("cat", "/proc/1/comm"); first != "systemd" {
 			t.Errorf("PID 1 is %q", first)
 		}
-		if boots := m.Output("journalctl", "-q", "-o", "cat", "_PID=1"); !strings.Contains(boots, "Startup finished") {
+		if boots := m.Journal("_PID=1"); !strings.Contains(boots, "Startup finished") {
 			t.Errorf("no end of a boot in the journal:\n%s", boots)
 		}
 
