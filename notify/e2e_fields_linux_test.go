@@ -18,7 +18,7 @@ import (
 )
 
 // sendHelper sends its arguments as fields, in turn. Two are not what they say:
-// "pause" waits longer than a second, and MAINPIDFD=1 goes with the pidfd of a
+// "pause" waits longer than two seconds, and MAINPIDFD=1 goes with the pidfd of a
 // new child.
 func sendHelper(args []string) error {
 	n, err := managed()
@@ -71,7 +71,7 @@ func TestE2EFields(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		// Ready only after the time it had at first.
 		m.InstallUnit("slow.service", unit("send", []string{"EXTEND_TIMEOUT_USEC=60000000", "pause", "READY=1"},
-			"Type=notify", "TimeoutStartSec=1", "RemainAfterExit=yes"))
+			"Type=notify", "TimeoutStartSec=2", "RemainAfterExit=yes"))
 		m.Systemctl("start", "slow.service")
 
 		m.InstallUnit("restart.service", unit("service", nil, "Type=notify", "Restart=always", "RestartSec=0"))

@@ -16,7 +16,7 @@ import (
 func fill(t *testing.T, n *notify.Notifier) int {
 	t.Helper()
 	for sent := range 100_000 {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		err := n.Send(ctx, notify.WatchdogPing())
 		cancel()
 		if errors.Is(err, notify.ErrBlocked) {
@@ -49,7 +49,7 @@ func TestSilentManager(t *testing.T) {
 		t.Errorf("a context without a deadline: %v, want ErrBlocked after Options.Timeout", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(10*time.Millisecond, cancel)
+	time.AfterFunc(500*time.Millisecond, cancel)
 	defer cancel()
 	if err := n.Barrier(ctx); !errors.Is(err, notify.ErrBlocked) {
 		t.Errorf("Barrier: %v, want ErrBlocked", err)
