@@ -189,6 +189,34 @@ func TestForks(t *testing.T) {
 	}
 }
 
+// TestShellsDiffer: of a list bash execs the last command, whatever it is called, and
+// dash does not.
+func TestShellsDiffer(t *testing.T) {
+	for text, want := range map[string]bool{
+		"/bin/sh -c 'true; app'": true, "/bin/sh -c 'app | cat'": false, "/bin/dash -c 'true; app'": false,
+	} {
+		if reason := forks(parseCommand(text)); reason == "" || strings.Contains(reason, "where it is dash") != want {
+			t.Errorf("%s: %q, of dash alone: %v", text, reason, want)
+		}
+	}
+}
+
+// TestHarmless: what looks like a loss, and is none.
+func TestHarmless(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		bad  files
+	}{
+		{"address-not-yet", dropIn("app.socket", "[Socket]\nListenDatagram=224.0.0.251:5353\nListenDatagram=[ff05::2]:5354\nListenDatagram=255.255.255.255:5355")},
+		{"kill-signal", dropIn("app.service", "[Service]\nKillMode=none\nKillSignal=SIGKILL")},
+	} {
+		findings := ruleCase{}.run(t, ruleCase{base: "plain"}.over(c.bad))
+		if slices.Contains(found(findings), c.rule) {
+			t.Errorf("%s: %v", c.rule, findings)
+		}
+	}
+}
+
 func TestAddressFamilies(t *testing.T) {
 	for text, want := range map[string]bool{
 		"AF_INET": true, "AF_INET AF_UNIX": false, "none": true, "~AF_UNIX": true, "~AF_INET": false, "": false,

@@ -18,7 +18,7 @@ var processRules = []Rule{
 	},
 	{
 		ID: "sockets-to-shell", Severity: Loss, Man: "sd_listen_fds(3)",
-		Doc:   "LISTEN_PID names the main process. Where that is a shell or su, and the program its child, the program takes the sockets for another one's, and inherits nothing.",
+		Doc:   "LISTEN_PID names the main process. Where that is a shell or su, and the program its child, the program takes the sockets for another one's, and inherits nothing. Of a list of commands bash execs the last one, and dash, which is /bin/sh of Debian, does not.",
 		check: (*checker).socketsToShell,
 	},
 	{
@@ -136,14 +136,17 @@ func forks(cmd command) string {
 		if strings.Contains(script, "exec ") || strings.ContainsAny(script, "$`(){}") {
 			return ""
 		}
-		if cmd.program() == "bash" { // execs the last command of a list
-			script = strings.ReplaceAll(script, "||", "")
-			if !strings.Contains(script, "|") {
+		shell := "the shell"
+		if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") { // bash execs the last command of a list
+			switch cmd.program() {
+			case "bash":
 				return ""
+			case "sh":
+				shell = "sh, where it is dash as on Debian,"
 			}
 		}
 		if strings.ContainsAny(strings.TrimRight(script, "; \n"), ";&|\n") {
-			return "the shell runs the program as its child"
+			return shell + " runs the program as its child"
 		}
 	}
 	return ""
@@ -212,6 +215,9 @@ func isKill(signal string) bool {
 
 func (c *checker) killSignal() {
 	service := c.service()
+	if service.value("Service", "KillMode") == "none" { // nor any other signal
+		return
+	}
 	for _, name := range []string{"KillSignal", "RestartKillSignal"} {
 		if o, ok := service.last("Service", name); ok && isKill(o.Value) && len(c.sockets()) > 0 {
 			c.report(service, o, "the program is killed in the middle of what it does", name+"=SIGTERM").set("Service", name, "SIGTERM")

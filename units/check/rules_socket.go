@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -206,13 +207,19 @@ func (c *checker) addressNotYet() {
 		}
 		all, _ := addresses(s)
 		for _, a := range all {
-			if ip := a.ip.Addr(); a.inet() && !ip.IsUnspecified() && !ip.IsLoopback() {
+			if ip := a.ip.Addr(); a.inet() && !ip.IsUnspecified() && !ip.IsLoopback() && !toMany(ip) {
 				c.report(s, a.at, fmt.Sprintf("at boot no interface may have the address %s yet: then the socket fails for good", ip), "FreeBind=yes").
 					set("Socket", "FreeBind", "yes")
 				break
 			}
 		}
 	}
+}
+
+// toMany reports whether an address is a multicast or the broadcast one, which no
+// interface needs to have.
+func toMany(ip netip.Addr) bool {
+	return ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 func (c *checker) socketPrivateNetwork() {
