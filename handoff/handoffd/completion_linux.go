@@ -15,16 +15,22 @@ import (
 //go:embed completion.bash
 var completionBash string
 
-// completionCommand makes the library's command ours.
+// completionCommand makes the library's command ours: it has a command for each shell.
 func completionCommand(c *cli.Command) {
 	c.Hidden = false
 	c.Usage = "print what completes command lines in bash, zsh, fish or pwsh"
-	other := c.Action
-	c.Action = func(ctx context.Context, c *cli.Command) error {
-		if c.NArg() == 1 && c.Args().First() == "bash" {
-			_, err := io.WriteString(c.Root().Writer, completionBash)
-			return err
+	c.Action = func(_ context.Context, c *cli.Command) error {
+		if c.Args().Present() {
+			return usagef("completion: %q: want bash, zsh, fish or pwsh", c.Args().First())
 		}
-		return other(ctx, c)
+		return usagef("completion: no shell: want bash, zsh, fish or pwsh")
+	}
+	for _, shell := range c.Commands {
+		if shell.Name == "bash" {
+			shell.Action = func(_ context.Context, c *cli.Command) error {
+				_, err := io.WriteString(c.Root().Writer, completionBash)
+				return err
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,22 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// TestCompletionShells: each shell has a script, and what is none is said.
+func TestCompletionShells(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "pwsh"} {
+		if out, err := command(t, "completion", shell).Output(); err != nil || !strings.Contains(string(out), "--generate-shell-completion") {
+			t.Errorf("%s: %v: %s", shell, err, out)
+		}
+	}
+	for args, want := range map[string]string{"": "no shell", "tcsh": "\"tcsh\": want bash"} {
+		out, err := command(t, append([]string{"completion"}, strings.Fields(args)...)...).CombinedOutput()
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || exit.ExitCode() != exitUsage || !strings.Contains(string(out), want) {
+			t.Errorf("%q: %v, %s, want %q and %d", args, err, out, want, exitUsage)
+		}
+	}
+}
+
 // TestCompletionBash completes command lines, the last word of each, in a bash without
 // the package bash-completion.
 func TestCompletionBash(t *testing.T) {
@@ -26,7 +43,11 @@ func TestCompletionBash(t *testing.T) {
 	}
 	dir := t.TempDir()
 	script := filepath.Join(dir, "script")
-	if err := os.WriteFile(script, []byte(completionBash), 0o644); err != nil {
+	printed, err := command(t, "completion", "bash").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(script, printed, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ran := filepath.Join(dir, "ran")
