@@ -27,11 +27,13 @@ type output struct {
 	file *os.File // the pipe's read end
 	raw  syscall.RawConn
 
-	mu      sync.Mutex
-	tail    []byte
-	halting bool
-	drained chan struct{} // one for each interruption by flush
-	done    chan struct{} // closed when nothing is copied any more
+	mu       sync.Mutex
+	tail     []byte
+	running  bool          // it is being copied
+	halting  bool          // halt asks for the end of that
+	flushing bool          // flush waits for drained
+	drained  chan struct{} // gets one for flush
+	done     chan struct{} // closed when nothing is copied any more
 }
 
 // newOutput returns also the pipe's write end, which the caller closes once the
@@ -59,15 +61,12 @@ func openOutput(to io.Writer, r *os.File, tail []byte) (*output, error) {
 }
 
 func (o *output) start() {
-	drained, done := make(chan struct{}), make(chan struct{})
 	o.mu.Lock()
-	o.drained, o.done, o.halting = drained, done, false
+	defer o.mu.Unlock()
+	o.running, o.halting, o.flushing = true, false, false
+	o.drained, o.done = make(chan struct{}), make(chan struct{})
 	o.file.SetReadDeadline(time.Time{})
-	o.mu.Unlock()
-	go func() {
-		defer close(done)
-		o.run(drained)
-	}()
+	go o.run(o.drained)
 }
 
 func (o *output) run(drained chan<- struct{}) {
@@ -77,22 +76,44 @@ func (o *output) run(drained chan<- struct{}) {
 		o.write(b[:n])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			o.file.SetReadDeadline(time.Time{})
+			flushing := o.interrupted()
 			o.drain(b)
-			o.mu.Lock()
-			halting := o.halting
-			o.mu.Unlock()
-			if halting {
+			if o.end(false) {
 				return
 			}
-			drained <- struct{}{}
+			if flushing {
+				drained <- struct{}{}
+			}
 		case err != nil:
+			o.end(true)
 			return
 		}
 	}
 }
 
-// halt stops the copying until start, and reports whether it has stopped: the
+// interrupted lets reads wait again, and reports whether flush waits for what is
+// there by now.
+func (o *output) interrupted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.file.SetReadDeadline(time.Time{})
+	flushing := o.flushing
+	o.flushing = false
+	return flushing
+}
+
+// end reports whether the copying ends: it is over, or is to be halted.
+func (o *output) end(over bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if over || o.halting {
+		o.running = false
+		close(o.done)
+	}
+	return !o.running
+}
+
+// halt stops the copying until resume, and reports whether it has stopped: the
 // standard error of this process may be stuck.
 func (o *output) halt() bool {
 	o.mu.Lock()
@@ -108,15 +129,15 @@ func (o *output) halt() bool {
 	}
 }
 
-// resume goes on after halt, or as soon as what that waited for is over.
+// resume goes on after halt, also where that was in vain.
 func (o *output) resume() {
 	o.mu.Lock()
-	done := o.done
+	o.halting = false
+	running := o.running
 	o.mu.Unlock()
-	go func() {
-		<-done
+	if !running {
 		o.start()
-	}()
+	}
 }
 
 // drain reads what is there, without waiting for more.
@@ -153,6 +174,7 @@ func (o *output) write(b []byte) {
 func (o *output) flush() {
 	o.mu.Lock()
 	drained, done := o.drained, o.done
+	o.flushing = true
 	o.file.SetReadDeadline(time.Unix(1, 0))
 	o.mu.Unlock()
 	select {

@@ -79,3 +79,45 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+// A stuckWriter takes nothing until it is freed.
+type stuckWriter struct{ stuck, freed chan struct{} }
+
+func (w *stuckWriter) Write(b []byte) (int, error) {
+	select {
+	case w.stuck <- struct{}{}:
+	case <-w.freed:
+	}
+	<-w.freed
+	return len(b), nil
+}
+
+// TestOutputHaltedTwice: what was stuck while it was halted, and more than once, is
+// copied by one goroutine again, and can be halted.
+func TestOutputHaltedTwice(t *testing.T) {
+	leaktest.Check(t)
+	to := &stuckWriter{stuck: make(chan struct{}), freed: make(chan struct{})}
+	o, w, err := newOutput(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	defer w.Close()
+	if _, err := w.WriteString("line\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-to.stuck
+	for range 2 {
+		if o.halt() {
+			t.Fatal("it is halted, and copies")
+		}
+		o.resume()
+	}
+	close(to.freed)
+	for range 20 {
+		if !o.halt() {
+			t.Fatal("it is not halted, and nothing is stuck any more")
+		}
+		o.resume()
+	}
+}
