@@ -68,8 +68,11 @@ func (s *Supervisor) do(e generation.Effect) {
 		s.reloading = true
 		s.above.send(notify.Reloading())
 	case generation.TellStopping:
-		if s.leave.stage == stageEnding {
+		switch s.leave.stage {
+		case stageEnding:
 			return // they end, and the service does not
+		case stageLeaving:
+			s.leave.cancel(ErrEnded) // or the end would be taken for that of the leave
 		}
 		s.above.send(notify.Stopping())
 	case generation.TellStatus:
