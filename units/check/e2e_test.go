@@ -139,6 +139,17 @@ func (e *experiment) expect(c net.Conn) error {
 	return nil
 }
 
+// must is for what comes before the loss: it takes as long as it takes.
+func (e *experiment) must(what string, f func() error) {
+	e.t.Helper()
+	patience := e.patience
+	defer func() { e.patience = patience }()
+	e.patience = time.Minute
+	if err := f(); err != nil {
+		e.t.Fatalf("%s: %v", what, err)
+	}
+}
+
 func (e *experiment) ping(c net.Conn) error {
 	return errors.Join(e.send(c, "ping\n"), e.expect(c))
 }
@@ -186,9 +197,7 @@ func asksService(address string) scenario {
 func asksAgain(network, address string) scenario {
 	return func(e *experiment) error {
 		e.start("app.socket")
-		if err := e.ask(network, address); err != nil {
-			e.t.Fatalf("the first client: %v", err)
-		}
+		e.must("the first client", func() error { return e.ask(network, address) })
 		e.m.Systemctl("restart", "app.service")
 		return e.ask(network, address)
 	}
@@ -217,17 +226,24 @@ func beforeAddress(ip string) scenario {
 }
 
 // busy returns a client whose line is under way.
-func (e *experiment) busy() net.Conn {
+func (e *experiment) busy() (c net.Conn) {
 	e.t.Helper()
 	e.start("app.socket")
 	e.start("app.service")
-	c, err := e.client()
-	if err == nil {
-		err = errors.Join(e.ping(c), e.send(c, "pi"))
-	}
-	if err != nil {
-		e.t.Fatalf("the first client: %v", err)
-	}
+	e.must("the first client", func() (err error) {
+		if c, err = e.client(); err != nil {
+			return err
+		}
+		return errors.Join(e.ping(c), e.send(c, "pi"))
+	})
+	return c
+}
+
+// idle returns a client whose first line was answered.
+func (e *experiment) idle() net.Conn {
+	e.t.Helper()
+	c := e.busy()
+	e.must("the first line", func() error { return errors.Join(e.send(c, "ng\n"), e.expect(c)) })
 	return c
 }
 
@@ -246,7 +262,7 @@ func duringStop(verb string) scenario {
 			if err != nil {
 				return err
 			}
-			c.SetDeadline(time.Now().Add(300 * time.Millisecond))
+			c.SetDeadline(time.Now().Add(time.Second))
 			answer := make([]byte, len("pong\n"))
 			switch _, err := io.ReadFull(c, answer); {
 			case err == nil: // the service has not heard yet that it is to stop
@@ -306,10 +322,7 @@ func (e *experiment) stays(bear time.Duration) error {
 
 // kept: a connection is used again after a restart.
 func kept(e *experiment) error {
-	c := e.busy()
-	if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
-		e.t.Fatalf("before the restart: %v", err)
-	}
+	c := e.idle()
 	e.m.Systemctl("restart", "app.service")
 	return e.ping(c)
 }
@@ -317,10 +330,7 @@ func kept(e *experiment) error {
 // outlives: a connection is used again after each of some crashes.
 func outlives(crashes int) scenario {
 	return func(e *experiment) error {
-		c := e.busy()
-		if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
-			e.t.Fatalf("before the crash: %v", err)
-		}
+		c := e.idle()
 		for range crashes {
 			e.m.TrySystemctl("kill", "-s", "KILL", "app.service")
 			if err := e.ping(c); err != nil {
@@ -333,10 +343,7 @@ func outlives(crashes int) scenario {
 
 // afterExit: the program ends by itself, and then a client asks.
 func afterExit(e *experiment) error {
-	c := e.busy()
-	if err := errors.Join(e.send(c, "ng\n"), e.expect(c)); err != nil {
-		e.t.Fatal(err)
-	}
+	c := e.idle()
 	e.m.Output("kill", e.m.Property("app.service", "MainPID"))
 	if err := e.cut(c, time.Minute); err == nil {
 		e.t.Fatal("the program does not end")
