@@ -36,3 +36,20 @@ func TestLongReload(t *testing.T) {
 		}
 	})
 }
+
+// TestLongStop: a stop, also one in the middle of a reload, may take longer than
+// TimeoutStopSec=.
+func TestLongStop(t *testing.T) {
+	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
+		const path = "/usr/local/bin/slow"
+		m.WriteFile(path, []byte("#!/bin/sh\ntrap 'sleep 5; exit 0' TERM\nwhile true; do sleep 0.1; done\n"), 0o755)
+		begin(t, m, "[Service]\nTimeoutStopSec=3s\nExecStart=\nExecStart=/usr/local/bin/handoffd run --ready alive:500ms -- "+path+"\n")
+		if out, err := handoffd(t, m, "reload", "--hold"); err != nil {
+			t.Fatalf("reload --hold: %v: %s", err, out)
+		}
+		m.Systemctl("stop", socket, service)
+		if result := m.Property(service, "Result"); result != "success" {
+			t.Errorf("the result is %s:\n%s", result, m.Journal("-u", service))
+		}
+	})
+}
