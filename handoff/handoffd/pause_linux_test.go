@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,16 +46,41 @@ func echo(t *testing.T, c net.Conn) {
 	}
 }
 
-// standing counts the children of a process that stand still: the S of their states is
-// a T then.
-func standing(t *testing.T, pid int) int {
+// accepted connects, and returns once a worker of the generation that serves has the
+// connection: one descriptor more than the others.
+func (d *daemon) accepted() net.Conn {
+	d.t.Helper()
+	pid := d.status().Generations[0].PID
+	same := func() bool {
+		var counts []int
+		for _, child := range children(d.t, pid) {
+			list, _ := os.ReadDir("/proc/" + child + "/fd")
+			counts = append(counts, len(list))
+		}
+		return slices.Min(counts) == slices.Max(counts)
+	}
+	waitFor(d.t, "idle workers", same)
+	c := d.visitor()
+	waitFor(d.t, "a worker that accepts", func() bool { return !same() })
+	return c
+}
+
+// children lists the PIDs of a program's workers.
+func children(t *testing.T, pid int) []string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return strings.Fields(string(text))
+}
+
+// standing counts the children of a process that stand still: the S of their states is
+// a T then.
+func standing(t *testing.T, pid int) int {
+	t.Helper()
 	n := 0
-	for child := range strings.FieldsSeq(string(text)) {
+	for _, child := range children(t, pid) {
 		if stat, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && strings.Contains(string(stat), ") T ") {
 			n++
 		}
@@ -66,7 +92,7 @@ func standing(t *testing.T, pid int) int {
 // is in a hurry does not wait for that.
 func TestPauseWorkers(t *testing.T) {
 	d := startPrefork(t, "--pause-workers", "10m", "--drain-timeout", "1h")
-	busy := d.visitor()
+	busy := d.accepted()
 	old := d.status().Generations[0].PID
 	if out, code := verb(t, "reload", "--control", d.control); code != 0 {
 		t.Fatalf("reload exits with %d: %s", code, out)
@@ -84,7 +110,7 @@ func TestPauseWorkers(t *testing.T) {
 	waitFor(t, "the end of generation 1", d.alone)
 	echo(t, d.visitor())
 
-	d.visitor()
+	d.accepted()
 	old = d.status().Generations[0].PID
 	if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
