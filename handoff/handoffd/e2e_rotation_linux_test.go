@@ -129,8 +129,9 @@ func TestLeavingIsCut(t *testing.T) {
 					text, _ := handoffd(t, m, "drain")
 					ended <- text
 				}()
+				waitFor(t, "the leave", func() bool { return statusOf(t, m).Situation == "leaving the rotation" })
 				waitFor(t, "clients to be kept off", func() bool {
-					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 					defer cancel()
 					c, err := m.Dial(ctx, "tcp", address)
 					if err == nil {
