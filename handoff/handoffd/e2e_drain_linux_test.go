@@ -97,9 +97,13 @@ func TestDrainTimeout(t *testing.T) {
 		const path = "/usr/local/bin/next"
 		m.InstallFile(path, systemdtest.Build(t, plainGo), 0o755)
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s -- "+path+"\n")
+		first := serving(t, m)
 		upload := startUpload(t, m)
 		m.InstallFile(path, systemdtest.Build(t, httpProgram), 0o755)
+		sockets := func() int { return strings.Count(m.Output("sh", "-c", "ls -l /proc/"+first+"/fd || true"), "socket:") }
+		before := sockets()
 		m.Systemctl("reload", service)
+		waitFor(t, "the first to accept no more", func() bool { return sockets() < before })
 		result := underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {
 			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
 			if answer, err := upload.finish(); err == nil {
