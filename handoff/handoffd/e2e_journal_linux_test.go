@@ -11,7 +11,7 @@ import (
 // watchdog, and is logged to again when it does.
 func TestJournalHangs(t *testing.T) {
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
-		begin(t, m, "[Service]\nWatchdogSec=3\nRestart=no\n")
+		begin(t, m, "[Service]\nWatchdogSec=10\nRestart=no\n")
 		journald := m.Property("systemd-journald.service", "MainPID")
 		m.Output("kill", "-STOP", journald)
 		goOn := func() { m.Output("kill", "-CONT", journald) }

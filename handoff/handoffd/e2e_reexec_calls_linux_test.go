@@ -77,13 +77,13 @@ func TestReexecKeepsCalls(t *testing.T) {
 func TestReexecKeepsWatch(t *testing.T) {
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		verbs(t, m)
-		const limit = 2 * time.Second
+		const limit = 4 * time.Second
 		begin(t, m, fmt.Sprintf("[Service]\nWatchdogSec=%v\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s -- /usr/local/bin/holdfast-http\n", limit.Seconds()))
 		if out, err := handoffd(t, m, "reexec"); err != nil {
 			t.Fatalf("reexec: %v: %s", err, out)
 		}
 		first := handoffdStatus(t, m).Generations[0].PID
-		time.Sleep(2 * limit) // nothing happens, or there would be another
+		time.Sleep(limit + limit/2) // nothing happens, or there would be another
 		if s := handoffdStatus(t, m); len(s.Generations) != 1 || s.Generations[0].PID != first {
 			t.Errorf("the status is %+v", s)
 		}

@@ -131,7 +131,7 @@ func TestStarman(t *testing.T) {
 		// From now on a new one has longer than Perl takes to find out that the
 		// application is broken.
 		m.InstallUnit(starmanService+".d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+
-			"--compat server-starter --stop-signal QUIT --pause-workers 10s --probation 4s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
+			"--compat server-starter --stop-signal QUIT --pause-workers 10s --probation 8s "+starmanFiles+" -- /usr/bin/starman --preload-app --workers 5 "+psgi+"\n")
 		restart := ours.restart(t)
 		// None, mostly; but a worker that had a connection all the time, on a machine
 		// that is too slow for its clients, is told to end as it is.
