@@ -155,18 +155,18 @@ func TestProcessEnds(t *testing.T) {
 // a worker with nothing to do.
 func TestHeart(t *testing.T) {
 	leaktest.Check(t)
-	const watchdog = 2 * time.Second
+	const watchdog = 4 * time.Second
 	p, err := startProcess(t, "worker", watchdog)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := p.ask("sleep 2500ms"); err != nil || answer != "ok slept 2500ms" {
+	if answer, err := p.ask("sleep 5s"); err != nil || answer != "ok slept 5s" {
 		t.Errorf("%q, %v", answer, err)
 	}
 	select {
 	case <-p.ended():
 		t.Fatal(p.end())
-	case <-time.After(2500 * time.Millisecond):
+	case <-time.After(watchdog + time.Second):
 	}
 	p.finish()
 }
@@ -174,12 +174,12 @@ func TestHeart(t *testing.T) {
 // TestStoppedDispatcher: heartbeats that wait to be heard count.
 func TestStoppedDispatcher(t *testing.T) {
 	leaktest.Check(t)
-	p, err := startProcess(t, "worker", time.Second)
+	p, err := startProcess(t, "worker", 3*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pid := os.Getpid()
-	script := fmt.Sprintf("kill -STOP %d; sleep 1.5; kill -CONT %d", pid, pid)
+	script := fmt.Sprintf("kill -STOP %d; sleep 4; kill -CONT %d", pid, pid)
 	if err := exec.Command("sh", "-c", script).Run(); err != nil {
 		t.Fatal(err)
 	}
