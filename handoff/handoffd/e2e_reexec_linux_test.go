@@ -117,7 +117,7 @@ func TestReexecUnderLoad(t *testing.T) {
 			})
 			progress(t, load, 500)
 			after := handoffdStatus(t, m)
-			t.Logf("handoffd was replaced %d times", after.Reexecs)
+			t.Logf("handoffd was replaced %d times; it had %d descriptors, and has %d", after.Reexecs, ours, descriptors(t, m, main))
 			if len(after.Generations) != 1 || after.Generations[0].PID != before.Generations[0].PID || fmt.Sprint(after.PID) != main {
 				t.Errorf("before, it was %+v, and after %+v", before, after)
 			}
