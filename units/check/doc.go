@@ -22,6 +22,11 @@
 // is what only confuses. [Ineffective] is what systemd ignores, or what cannot do
 // what it seems to.
 //
-// The package knows what unit files say, and of programs only handoffd's command
-// line. It does not start anything, and changes no file.
+// The package knows what unit files say, and of programs handoffd's command line, that
+// of a shell, and flags such as -drain-timeout. It does not start anything, and changes
+// no file.
+//
+// For a service under handoffd there is no rule about TimeoutStartSec= and
+// TimeoutStopSec=: handoffd asks systemd for more time while it starts, reloads and
+// stops (EXTEND_TIMEOUT_USEC= of sd_notify(3)), and has time limits of its own.
 package check
