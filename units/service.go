@@ -236,6 +236,8 @@ func (d Description) dropIn() *Unit {
 	b := newBuilder(d.serviceName())
 	b.unit.Comment = "Puts handoffd around " + d.Name + ".service, which stays as it is: \"systemctl edit\n" + d.Name + "\" takes this text. Its program must take the sockets of " + d.Name + ".socket\n(sd_listen_fds(3)), stay in the foreground, and bear that two of it run at once for\na while."
 	b.in("Unit")
+	b.add("Where the unit does not ask for its socket, and is started alone, it has none, and\nhandoffd refuses to start.", "Wants", d.Name+".socket")
+	b.add("", "After", d.Name+".socket")
 	b.add(whyLimit, "StartLimitIntervalSec", "0")
 	b.in("Service")
 	d.handed(b)

@@ -54,3 +54,20 @@ func TestRenderedPairs(t *testing.T) {
 		}
 	}
 }
+
+// TestRenderedDropIn: what units.Render puts around a service mends all that handoffd
+// needs.
+func TestRenderedDropIn(t *testing.T) {
+	rendered, err := units.Render(units.Description{Name: "app", Kind: units.KindDropIn, Ready: "exec", Command: []string{"/usr/local/bin/app"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := rendered[0].MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ruleCase{base: "plain", bad: files{"app.service": "[Service]\nExecStart=/usr/local/bin/app\n", "app.service.d/handoffd.conf": string(text)}}
+	if findings := c.run(t, c.over(c.bad)); len(findings) > 0 {
+		t.Errorf("%v\n%s", findings, text)
+	}
+}
