@@ -206,6 +206,11 @@ func (s *Supervisor) group(p *process, cmd *exec.Cmd) (*os.File, error) {
 func (s *Supervisor) started(p *process) {
 	p.main, p.pid, p.pgid = p.cmd.Process, p.cmd.Process.Pid, p.cmd.Process.Pid
 	p.cmd = nil
+	if s.processes[p.number] != p {
+		// It took so long to make it that it had been given up.
+		s.logOf(p.kill(), p.number, "the generation could not be killed")
+		return
+	}
 	s.listen(p)
 	s.feed(generation.Spawned{Gen: p.number})
 	switch s.o.Ready.mode {
