@@ -93,7 +93,7 @@ type Assign struct {
 	Value   string `json:"value"` // empty: forget what was assigned before
 }
 
-// String is the finding in four lines, as a compiler would say it.
+// String is the finding in three lines, as a compiler would say it.
 func (f Finding) String() string {
 	text := fmt.Sprintf("%s:%d: %s: %s [%s]\n    mend: %s\n    see:  %s", f.File, f.Line, f.Severity, f.Reason, f.Rule, f.Mend, f.Man)
 	for _, issue := range f.Issues {
