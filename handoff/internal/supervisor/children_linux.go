@@ -15,8 +15,8 @@ import (
 // children waits for all children of this process, the adopted ones included.
 // That is the only place where they are waited for: two would take each other's.
 type children struct {
-	// mu is held while a child is made. If that fails, whoever makes it waits for
-	// it, and nobody else must.
+	// mu is held while a child is made, and while none must be. If that fails, whoever
+	// makes it waits for it, and nobody else must.
 	mu      sync.Mutex
 	reaped  func(pid int, status generation.ExitStatus)
 	waited  map[int]chan<- generation.ExitStatus // for those that are no generation's; of mu

@@ -116,10 +116,16 @@ func (s *Supervisor) replace(i Image) error {
 	if err != nil {
 		return err
 	}
-	listen := i.Deafen()
-	defer listen()
 	s.children.loop.halt()
 	defer s.children.loop.resume()
+	// A generation would inherit that signals are ignored.
+	s.children.mu.Lock()
+	defer s.children.mu.Unlock()
+	listen := i.Deafen()
+	defer func() {
+		listen()
+		s.post(s.reassure) // as after the replacement: a SIGHUP may be lost
+	}()
 	var halted []*process
 	err = s.call(func() error {
 		for _, p := range s.processes {

@@ -1,0 +1,73 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/notify/notifytest"
+	"github.com/holdfast-go/holdfast/units/leaktest"
+)
+
+// TestDeaf: while this program is being replaced, and ignores signals for that, it makes
+// no child, which would inherit that. Where it goes on, the manager does not wait for
+// what follows from a signal that was ignored.
+func TestDeaf(t *testing.T) {
+	leaktest.Check(t)
+	m := notifytest.New(t)
+	n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + m.Socket()}}.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	s, err := newSupervisor(Options{Program: []string{"program"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tell(n)
+	defer close(s.above.queue)
+	close(s.above.probed)
+	if s.memory, err = recall(nil); err != nil {
+		t.Fatal(err)
+	}
+	defer s.memory.file.Close()
+	for _, e := range []generation.Event{generation.Start{}, generation.Spawned{Gen: 1}, generation.Ready{Gen: 1}} {
+		s.machine.Handle(e) // there is nobody for whom to carry out the effects
+	}
+	s.ready = true
+	s.children = &children{loop: newLoop(func(ctx context.Context) { <-ctx.Done() })}
+	defer s.children.loop.halt()
+	running := make(chan struct{})
+	go func() {
+		defer close(running)
+		for f := range s.calls {
+			f()
+		}
+	}()
+
+	made := func(when string) {
+		if s.children.mu.TryLock() {
+			s.children.mu.Unlock()
+			t.Errorf("%s children are made", when)
+		}
+	}
+	times := 0
+	deafen := func() (listen func()) {
+		made("at first")
+		return func() { made("at last"); times++ }
+	}
+	nothing := errors.New("nothing is kept")
+	keep := func([]uint64) (Kept, error) { made("meanwhile"); return Kept{}, nothing }
+	if err := s.replace(Image{Deafen: deafen, Keep: keep}); !errors.Is(err, nothing) || times != 1 {
+		t.Errorf("it ends with %v, and listens %d times", err, times)
+	}
+	if !s.children.mu.TryLock() {
+		t.Error("no child is made any more")
+	}
+	close(s.calls)
+	<-running
+	m.WaitFor(t.Context(), "RELOADING=1")
+	m.WaitFor(t.Context(), "READY=1")
+}
