@@ -37,19 +37,39 @@ func TestLongReload(t *testing.T) {
 	})
 }
 
-// TestLongStop: a stop, also one in the middle of a reload, may take longer than
-// TimeoutStopSec=.
+// TestLongStop: a stop in the middle of a reload, or while the service leaves the
+// rotation, may take longer than TimeoutStopSec=.
 func TestLongStop(t *testing.T) {
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		const path = "/usr/local/bin/slow"
 		m.WriteFile(path, []byte("#!/bin/sh\ntrap 'sleep 5; exit 0' TERM\nwhile true; do sleep 0.1; done\n"), 0o755)
-		begin(t, m, "[Service]\nTimeoutStopSec=3s\nExecStart=\nExecStart=/usr/local/bin/handoffd run --ready alive:500ms -- "+path+"\n")
-		if out, err := handoffd(t, m, "reload", "--hold"); err != nil {
-			t.Fatalf("reload --hold: %v: %s", err, out)
-		}
-		m.Systemctl("stop", socket, service)
-		if result := m.Property(service, "Result"); result != "success" {
-			t.Errorf("the result is %s:\n%s", result, m.Journal("-u", service))
+		for name, before := range map[string]func(t *testing.T){
+			"reload": func(t *testing.T) {
+				if out, err := handoffd(t, m, "reload", "--hold"); err != nil {
+					t.Fatalf("reload --hold: %v: %s", err, out)
+				}
+			},
+			"drain": func(t *testing.T) {
+				ctx, kill := context.WithCancel(t.Context())
+				drain := m.Command(ctx, "/usr/local/bin/handoffd", "drain", "--control", "/run/holdfast-app/control")
+				if err := drain.Start(); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					kill()
+					drain.Wait()
+				})
+				waitFor(t, "the generation to be told to end", says(t, m, "draining"))
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				begin(t, m, "[Service]\nTimeoutStopSec=4s\nExecStart=\nExecStart=/usr/local/bin/handoffd run --ready alive:500ms -- "+path+"\n")
+				before(t)
+				m.Systemctl("stop", socket, service)
+				if result := m.Property(service, "Result"); result != "success" {
+					t.Errorf("the result is %s:\n%s", result, m.Journal("-u", service))
+				}
+			})
 		}
 	})
 }

@@ -86,6 +86,7 @@ func (s *Supervisor) Abort(ctx context.Context, c Call) (Result, error) {
 func (s *Supervisor) Stop() {
 	s.post(func() {
 		s.stopWhileAway()
+		s.stopExtending() // and feed begins anew: the manager knows of no time that was asked for before it waits
 		s.feed(generation.Stop{})
 	})
 }

@@ -66,10 +66,9 @@ type Supervisor struct {
 	excuses   [4]string     // those that the manager was told
 	saying    *time.Timer   // until it may be told of others
 	exit      *generation.Exit
-	extended  generation.Situation // in which it last asked for more time
-	leave     leave                // of a load balancer's rotation
-	beside    sync.WaitGroup       // goroutines that post, and end by themselves
-	pauses    int                  // generations whose workers stand still
+	leave     leave          // of a load balancer's rotation
+	beside    sync.WaitGroup // goroutines that post, and end by themselves
+	pauses    int            // generations whose workers stand still
 }
 
 // A timer of the machine.
@@ -364,27 +363,33 @@ const (
 // TimeoutStopSec= of systemd.service(5)), and kills the caller of a reload or the
 // service for them.
 func (s *Supervisor) extend() {
-	now, busy := s.machine.Situation(), false
-	switch now {
+	busy := false
+	switch s.machine.Situation() {
 	case generation.ServiceStarting, generation.ServiceReady, generation.ServiceHandingOver, generation.ServiceUndoing, generation.ServiceStopping:
 		busy = true
 	}
-	if s.extending != nil && (!busy || now != s.extended) { // what the manager waits for now was given no time yet
+	switch {
+	case busy && s.extending == nil:
+		s.above.send(notify.ExtendTimeout(extendBy))
+		var again *time.Timer
+		again = time.AfterFunc(extendEvery, func() {
+			s.post(func() {
+				if s.extending == again {
+					s.extending = nil
+					s.extend()
+				}
+			})
+		})
+		s.extending = again
+	case !busy:
+		s.stopExtending()
+	}
+}
+
+// stopExtending ends that, until extend is called again.
+func (s *Supervisor) stopExtending() {
+	if s.extending != nil {
 		s.extending.Stop()
 		s.extending = nil
 	}
-	if !busy || s.extending != nil {
-		return
-	}
-	s.above.send(notify.ExtendTimeout(extendBy))
-	var again *time.Timer
-	again = time.AfterFunc(extendEvery, func() {
-		s.post(func() {
-			if s.extending == again {
-				s.extending = nil
-				s.extend()
-			}
-		})
-	})
-	s.extending, s.extended = again, now
 }
