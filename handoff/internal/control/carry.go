@@ -79,7 +79,10 @@ func (s *Server) Freeze(pending []uint64) (clients []Carried, thaw func(), err e
 	all := slices.Collect(maps.Keys(s.clients))
 	s.mu.Unlock()
 	for _, c := range all {
-		carried, ok := c.freeze(ctx, pending)
+		c.freeze() // all at once: one may take all the time there is
+	}
+	for _, c := range all {
+		carried, ok := c.carry(ctx, pending)
 		conn, has := c.conn.(syscall.Conn)
 		if !ok || !has {
 			continue

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"os"
 	"slices"
 	"time"
 )
@@ -20,7 +22,7 @@ func (c *client) do(a activity, deadline time.Time) {
 	c.tell()
 }
 
-// tell wakes freeze. The caller holds mu.
+// tell wakes carry. The caller holds mu.
 func (c *client) tell() {
 	close(c.changed)
 	c.changed = make(chan struct{})
@@ -79,13 +81,14 @@ func (c *client) endWrite(answer []byte) {
 	c.tell()
 }
 
-// park waits for thaw, if the client is frozen. Else it returns false.
-func (c *client) park() bool {
+// park is called when the wait for a message has ended with err. If the client is
+// frozen it waits for thaw. It reports whether to go on.
+func (c *client) park(err error) bool {
 	c.mu.Lock()
 	frozen := c.frozen
 	if frozen == nil || c.ended {
-		c.mu.Unlock()
-		return false
+		defer c.mu.Unlock()
+		return !c.ended && errors.Is(err, os.ErrDeadlineExceeded) // it was thawed before it could park
 	}
 	c.doing = parked
 	c.tell()
@@ -95,16 +98,22 @@ func (c *client) park() bool {
 	return true
 }
 
-// freeze returns the client once its goroutine does nothing that another server
-// could not do instead, and keeps it so until thaw. Where ctx ends before, or the
-// client cannot be carried, it returns false.
-func (c *client) freeze(ctx context.Context, pending []uint64) (carried Carried, ok bool) {
+// freeze has the goroutine do nothing more, until thaw, that another server could do
+// instead.
+func (c *client) freeze() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frozen = make(chan struct{})
 	if c.doing == waiting {
 		c.setReadDeadlineLocked(past)
 	}
+}
+
+// carry returns a client that is frozen once its goroutine does nothing else. Where ctx
+// ends before, or the client cannot be carried, it returns false.
+func (c *client) carry(ctx context.Context, pending []uint64) (carried Carried, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for !c.ended && !c.final {
 		number := c.call.Number()
 		open := number == 0 || slices.Contains(pending, number)
@@ -133,7 +142,8 @@ func (c *client) thaw() {
 	defer c.mu.Unlock()
 	close(c.frozen)
 	c.frozen, c.carried = nil, false
-	if c.doing == waiting {
+	if c.doing == waiting || c.doing == parked {
+		c.doing = waiting // now, and not when the goroutine notices: freeze may come before
 		c.setReadDeadlineLocked(time.Time{})
 	}
 }

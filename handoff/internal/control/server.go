@@ -229,7 +229,7 @@ func (s *Server) serve(ctx context.Context, c *client, message []byte) {
 		var err error
 		if message == nil {
 			if _, err := c.r.Peek(1); err != nil {
-				if c.park() {
+				if c.park(err) {
 					continue
 				}
 				return
