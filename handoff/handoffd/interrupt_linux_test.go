@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,8 +14,10 @@ import (
 // the drain. Repeated SIGTERM is what systemd does with KillMode=control-group, and
 // no reason to hurry.
 func TestInterrupts(t *testing.T) {
+	deaf := filepath.Join(t.TempDir(), "deaf")
 	d := standalone(t, "--debug", "--ready", "exec", "--drain-timeout", "10m", "--",
-		"/bin/sh", "-c", "trap '' TERM; while true; do sleep 1000; done")
+		"/bin/sh", "-c", "trap '' TERM; : >"+deaf+"; while true; do sleep 1000; done")
+	waitFor(t, "the program to be deaf", func() bool { _, err := os.Stat(deaf); return err == nil })
 	signal := func(sig syscall.Signal) {
 		t.Helper()
 		if err := d.cmd.Process.Signal(sig); err != nil {
