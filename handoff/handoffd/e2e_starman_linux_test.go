@@ -144,7 +144,9 @@ func TestStarman(t *testing.T) {
 		ours.answers("the third")
 		m.Output("sh", "-c", "/usr/bin/start_server --restart "+starmanFiles)
 		t.Run("broken", func(t *testing.T) { breakStarman(t, ours, "the third") })
-		m.Systemctl("stop", starmanSocket, starmanService)
+		m.Systemctl("stop", starmanSocket) // and the service runs on
+		m.Output("/usr/bin/start_server", "--stop", "--pid-file=/run/holdfast-starman/pid")
+		waitFor(t, "the end of the service", func() bool { return m.Property(starmanService, "ActiveState") == "inactive" })
 
 		theirs.answers(theirs.version(0))
 		m.Systemctl("start", theirs.service)
