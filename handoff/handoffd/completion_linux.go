@@ -19,6 +19,11 @@ var completionBash string
 func completionCommand(c *cli.Command) {
 	c.Hidden = false
 	c.Usage = "print what completes command lines in bash, zsh, fish or pwsh"
+	c.ArgsUsage, c.UsageText = "SHELL", "handoffd completion SHELL"
+	c.Description = "The shell reads it when it starts:\n\n" +
+		"  echo 'source <(handoffd completion bash)' >>~/.bashrc\n" +
+		"  echo 'source <(handoffd completion zsh)' >>~/.zshrc\n" +
+		"  handoffd completion fish >~/.config/fish/completions/handoffd.fish"
 	c.Action = func(_ context.Context, c *cli.Command) error {
 		if c.Args().Present() {
 			return usagef("completion: %q: want bash, zsh, fish or pwsh", c.Args().First())

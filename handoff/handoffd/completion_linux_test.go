@@ -26,6 +26,11 @@ func TestCompletionShells(t *testing.T) {
 			t.Errorf("%s: %v: %s", shell, err, out)
 		}
 	}
+	for _, args := range []string{"man", "completion --help"} { // and not the library's text, whose lines would be filled
+		if out, code := verb(t, strings.Fields(args)...); code != exitDone || !strings.Contains(out, "completion SHELL") || strings.Contains(out, "Output shell") {
+			t.Errorf("%s exits with %d: %s", args, code, out)
+		}
+	}
 	for args, want := range map[string]string{"": "no shell", "tcsh": "\"tcsh\": want bash"} {
 		out, err := command(t, append([]string{"completion"}, strings.Fields(args)...)...).CombinedOutput()
 		exit, ok := errors.AsType[*exec.ExitError](err)
