@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -34,37 +35,64 @@ func drainCommand() *cli.Command {
 				return usagef("drain: --lame-duck %v: want a duration of at most %v", lameDuck, control.MaxLameDuck)
 			}
 			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) {
-				return drain(ctx, client, lameDuck, c.Bool("stop-socket"))
+				return drain(ctx, client, controlPath(c), lameDuck, c.Bool("stop-socket"))
 			})
 		},
 	}
 }
 
 // drain asks for it, and does what a service without privileges may not.
-func drain(ctx context.Context, client *control.Client, lameDuck time.Duration, stopSocket bool) (control.Verdict, error) {
+func drain(ctx context.Context, client *control.Client, path string, lameDuck time.Duration, stopSocket bool) (control.Verdict, error) {
 	status, err := client.Status(ctx)
 	if err != nil {
 		return control.Verdict{}, err
 	}
-	if strings.HasPrefix(status.Situation, "serving") {
-		helping, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go func() {
-			select {
-			case <-time.After(lameDuck):
-				// Where it fails the service says what it lacks.
-				rotation.HoldOf(status.PID)
-			case <-helping.Done():
-			}
-		}()
-	}
+	helped := help(ctx, path, lameDuck)
 	v, err := client.Drain(ctx, lameDuck)
+	if helped() && errors.Is(err, control.ErrUndone) {
+		client.Undrain(ctx) // it may have come back before it was helped to leave
+	}
 	if err == nil && stopSocket {
 		if err = stopSocketsOf(ctx, status.PID); err != nil {
 			err = fmt.Errorf("the service is out of the rotation; %w", err)
 		}
 	}
 	return v, err
+}
+
+// help holds the listeners of the service once it leaves, and not before: one that
+// refuses to leave would not open them again. stop ends that, and reports whether it
+// was done.
+func help(ctx context.Context, path string, lameDuck time.Duration) (stop func() (held bool)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan bool, 1)
+	go func() {
+		select {
+		case <-time.After(lameDuck):
+			done <- holdWhenLeaving(ctx, path)
+		case <-ctx.Done():
+			done <- false
+		}
+	}()
+	return func() bool {
+		cancel()
+		return <-done
+	}
+}
+
+func holdWhenLeaving(ctx context.Context, path string) (held bool) {
+	client, err := control.Dial(ctx, path)
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	for status, err := range client.Monitor(ctx) {
+		if err == nil && strings.HasPrefix(status.Situation, "leaving") {
+			n, _ := rotation.HoldOf(status.PID) // where it fails the service says what it lacks
+			return n > 0
+		}
+	}
+	return false
 }
 
 // stopSocketsOf stops the units by which a process's service is activated. The

@@ -90,6 +90,8 @@ func (s *Supervisor) Undrain(ctx context.Context) (Result, error) {
 	var refused string
 	err := s.call(func() error {
 		switch s.leave.stage {
+		case stageIn:
+			s.reopen() // a caller of Drain may have held a listener too late
 		case stageLeaving:
 			s.leave.cancel(errStays)
 		case stageEnding:
