@@ -37,6 +37,30 @@ func TestReadmeShowsThisProgram(t *testing.T) {
 	}
 }
 
+// The packages that the README has run, built and tested are there.
+func TestReadmePackages(t *testing.T) {
+	found := 0
+	for _, block := range fences(t, "sh") {
+		for line := range strings.Lines(block) {
+			words := strings.Fields(line)
+			if !slices.Contains(words, "go") {
+				continue
+			}
+			for _, word := range words {
+				if folder, ok := strings.CutPrefix(strings.TrimSuffix(word, "/..."), "./"); ok {
+					found++
+					if _, err := os.Stat("../../" + folder); err != nil {
+						t.Errorf("%s: %v", strings.TrimSpace(line), err)
+					}
+				}
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d packages, want those of at least 5", found)
+	}
+}
+
 // The units of the README serve as they stand there, and keep the port open
 // while the service is restarted, more often than systemd lets a unit by default.
 func TestReadmeUnits(t *testing.T) {
