@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDrainUnix: a Unix socket cannot be shut and come back. Its clients wait while the
@@ -39,5 +41,26 @@ func TestDrainUnix(t *testing.T) {
 		if got := <-answers; !strings.Contains(got, "generation 2, hello") {
 			t.Errorf("one that waited gets %q", got)
 		}
+	}
+}
+
+// TestUndrainToNothing: where no generation comes up the service is over, and undrain
+// says why.
+func TestUndrainToNothing(t *testing.T) {
+	d := standalone(t)
+	if out, code := verb(t, "drain", "--control", d.control); code != 0 {
+		t.Fatalf("drain exits with %d: %s", code, out)
+	}
+	if err := os.Remove(d.env); err != nil {
+		t.Fatal(err)
+	}
+	out, code := verb(t, "undrain", "--control", d.control)
+	if code != exitUndone || !strings.Contains(out, "handoffd has ended: the first generation failed") {
+		t.Errorf("undrain exits with %d: %s", code, out)
+	}
+	select {
+	case <-d.done:
+	case <-time.After(patience):
+		t.Error("handoffd does not end")
 	}
 }

@@ -275,17 +275,28 @@ func (s *Supervisor) tellRotation(away bool) {
 func (s *Supervisor) await(ctx context.Context, f func() (Result, bool)) (r Result, err error) {
 	for done := false; ; {
 		var changed chan struct{}
-		if err := s.call(func() error { r, done = f(); changed = s.changed; return nil }); err != nil || done {
-			return r, err
+		if err := s.call(func() error { r, done = f(); changed = s.changed; return nil }); err != nil {
+			return Result{}, s.whyEnded()
+		} else if done {
+			return r, nil
 		}
 		select {
 		case <-changed:
 		case <-s.ended:
-			return Result{}, ErrEnded
+			return Result{}, s.whyEnded()
 		case <-ctx.Done():
 			return Result{}, context.Cause(ctx)
 		}
 	}
+}
+
+// whyEnded is ErrEnded, with the reason where the service has given up. It is called
+// once ended is closed.
+func (s *Supervisor) whyEnded() error {
+	if s.exit == nil || s.exit.Reason == "" {
+		return ErrEnded
+	}
+	return fmt.Errorf("%w: %s", ErrEnded, s.exit.Reason)
 }
 
 func verdictOf(outcome generation.Outcome, reason string) Result {
