@@ -175,9 +175,18 @@ func (sum *tally) run(crowd crowd, leave func(*net.TCPListener) error) error {
 		close(due)
 	}
 	accepting.Go(accept)
-	<-due
-	err = leave(ln.(*net.TCPListener))
-	all.Wait()
+	over := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(over)
+	}()
+	select {
+	case <-due:
+		err = leave(ln.(*net.TCPListener))
+	case <-over:
+		err = errors.New("the clients are gone, and the listener was not to leave yet")
+	}
+	<-over
 	ln.Close()
 	accepting.Wait()
 	return err

@@ -23,15 +23,18 @@ const oneWay = 5 * time.Millisecond
 // source and destination exchanged, which leaves its checksums right: a connection
 // from here to there becomes one from there to here. The link goes with the result.
 func slowLink() (*os.File, error) {
-	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, os.NewSyscallError("open /dev/net/tun", err)
 	}
 	request, err := unix.NewIfreq("slow")
 	if err == nil {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		err = errors.Join(unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, request))
+		err = os.NewSyscallError("ioctl TUNSETIFF", unix.IoctlIfreq(fd, unix.TUNSETIFF, request))
 	}
+	// Not before: to poll(2) what has no interface yet is broken, and at times the Go
+	// runtime had seen that.
+	tun := os.NewFile(uintptr(fd), "/dev/net/tun")
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
 		{"address", "add", "10.98.0.1/24", "dev", "slow"},
@@ -59,8 +62,12 @@ func slowLink() (*os.File, error) {
 		for {
 			b := make([]byte, 2048)
 			n, err := tun.Read(b)
-			if err != nil {
+			if errors.Is(err, os.ErrClosed) {
 				return
+			}
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "the link is broken:", err)
+				os.Exit(1)
 			}
 			way <- packet{b[:n], time.Now().Add(oneWay)}
 		}
