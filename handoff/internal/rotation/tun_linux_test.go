@@ -23,7 +23,7 @@ const oneWay = 5 * time.Millisecond
 // source and destination exchanged, which leaves its checksums right: a connection
 // from here to there becomes one from there to here. The link goes with the result.
 func slowLink() (*os.File, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("open /dev/net/tun", err)
 	}
@@ -32,8 +32,8 @@ func slowLink() (*os.File, error) {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 		err = os.NewSyscallError("ioctl TUNSETIFF", unix.IoctlIfreq(fd, unix.TUNSETIFF, request))
 	}
-	// Not before: to poll(2) what has no interface yet is broken, and at times the Go
-	// runtime had seen that.
+	// Not os.OpenFile, which has the Go runtime poll it: to poll(2) what has no interface
+	// yet is broken, and at times the runtime had seen that.
 	tun := os.NewFile(uintptr(fd), "/dev/net/tun")
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
