@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -55,7 +56,7 @@ func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 func (r *reading) all(ctx context.Context) (bool, error) {
 	limit := backoff{s: r.s}
 	receiving := ctx
-	begun := slices.ContainsFunc(r.p.states, func(s savedState) bool { return s.fate == take })
+	begun := slices.ContainsFunc(r.p.states, func(s savedState) bool { return s.fate == protocol.Take })
 	for {
 		items, err := r.p.reader.Receive(receiving)
 		switch {
@@ -94,22 +95,22 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 
 // take hands one item to whom it is for. An error is one of State.Load.
 func (r *reading) take(ctx context.Context, it *parcel.Item) error {
-	rec, err := parseRecord(it.Payload)
+	rec, err := protocol.ParseRecord(it.Payload)
 	if err != nil {
 		r.refuse(it, err)
 		return nil
 	}
 	switch it.Kind {
-	case kindGeneration:
+	case protocol.KindGeneration:
 		return it.Close()
-	case kindState:
+	case protocol.KindState:
 		return r.state(ctx, it, rec)
-	case kindHTTP:
+	case protocol.KindHTTP:
 		if h, g := r.s.httpFor(it.Name); h != nil {
 			r.http(it, rec, h, g)
 			return nil
 		}
-	case kindConn:
+	case protocol.KindConn:
 		if k := r.s.carriers[it.Name]; k != nil {
 			r.conn(ctx, it, rec, k)
 			return nil
@@ -145,37 +146,37 @@ func (r *reading) keep(it *parcel.Item) {
 
 // state deals with a saved state. Most have been loaded by now, out of the
 // parcel; one that came after the look into it has not.
-func (r *reading) state(ctx context.Context, it *parcel.Item, rec record) error {
-	saved := savedState{name: it.Name, record: rec}
+func (r *reading) state(ctx context.Context, it *parcel.Item, rec protocol.Record) error {
+	saved := savedState{Entry: protocol.Entry{Kind: protocol.KindState, Name: it.Name, Record: rec}}
 	known := false
 	for _, s := range r.p.states {
-		if s.name == saved.name && s.generation == saved.generation {
+		if s.Name == saved.Name && s.Generation == saved.Generation {
 			saved.fate, known = s.fate, true
 		}
 	}
 	if !known {
-		saved.fate = r.in.judge(saved, saved.generation)
+		saved.fate = r.in.judge(saved, saved.Generation)
 	}
-	if saved.fate == keep {
+	if saved.fate == protocol.Keep {
 		r.keep(it)
 		return nil
 	}
 	it.Close()
-	if known || saved.fate == drop {
+	if known || saved.fate == protocol.Drop {
 		return nil
 	}
-	saved.data = bytes.Clone(saved.data)
+	saved.Data = bytes.Clone(saved.Data)
 	return r.s.load(ctx, saved)
 }
 
-func (r *reading) http(it *parcel.Item, rec record, h *httpServer, g *gate) {
+func (r *reading) http(it *parcel.Item, rec protocol.Record, h *httpServer, g *gate) {
 	defer it.Close()
 	c, err := it.Conn(0)
 	if err != nil {
 		r.refuse(it, err)
 		return
 	}
-	switch err := h.tracker.Adopt(g, c, rec.unread); {
+	switch err := h.tracker.Adopt(g, c, rec.Unread); {
 	case err == nil:
 		r.s.tookOver()
 	case errors.Is(err, http.ErrServerClosed):
@@ -186,7 +187,7 @@ func (r *reading) http(it *parcel.Item, rec record, h *httpServer, g *gate) {
 	}
 }
 
-func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carrier) {
+func (r *reading) conn(ctx context.Context, it *parcel.Item, rec protocol.Record, k *Carrier) {
 	defer it.Close()
 	c, err := it.NetConn(0)
 	if err != nil {
@@ -203,7 +204,7 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec record, k *Carr
 }
 
 // passOn leaves a connection that this generation has no time for to the next.
-func (r *reading) passOn(it *parcel.Item, c net.Conn, rec record) {
+func (r *reading) passOn(it *parcel.Item, c net.Conn, rec protocol.Record) {
 	r.s.tookOver()
 	r.e.carryOrLose(it.Kind, it.Name, c, rec)
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 )
@@ -57,7 +58,7 @@ func hold(args []string) error {
 //
 //	go test -run '^$' -bench Restart -benchtime 10x ./handoff
 func BenchmarkRestart(b *testing.B) {
-	for _, kind := range []string{kindConn, kindHTTP} {
+	for _, kind := range []string{protocol.KindConn, protocol.KindHTTP} {
 		for _, n := range []int{1000, 4000, 16000} {
 			b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) { benchmarkRestart(b, kind, n) })
 		}
@@ -295,7 +296,7 @@ func (m *benchManager) start(b *testing.B, kind string) *benchGeneration {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if kind == kindHTTP {
+	if kind == protocol.KindHTTP {
 		srv := &http.Server{ConnState: func(c net.Conn, s http.ConnState) {
 			if s == http.StateNew {
 				g.served.Add(1)

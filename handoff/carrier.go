@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // A ConnFunc serves one connection to its end, in a goroutine of its own. One
@@ -139,11 +141,11 @@ func (k *Carrier) start(c net.Conn, state []byte, slot bool) error {
 }
 
 // adopt serves a connection that was carried.
-func (k *Carrier) adopt(c net.Conn, r record, slot bool) {
-	if len(r.unread) > 0 {
-		c = &unreadConn{Conn: c, unread: r.unread}
+func (k *Carrier) adopt(c net.Conn, r protocol.Record, slot bool) {
+	if len(r.Unread) > 0 {
+		c = &unreadConn{Conn: c, unread: r.Unread}
 	}
-	k.start(c, r.data, slot) // if it is too late for that, it has closed c
+	k.start(c, r.Data, slot) // if it is too late for that, it has closed c
 }
 
 // take waits for a slot.
@@ -219,7 +221,7 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err erro
 			s.lose(c, err)
 			return
 		}
-		c.e.carryOrLose(kindConn, k.name, c.Conn, record{unread: unread, data: carry})
+		c.e.carryOrLose(protocol.KindConn, k.name, c.Conn, protocol.Record{Unread: unread, Data: carry})
 		return
 	}
 	c.Close()

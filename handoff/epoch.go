@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // An epoch is a time in which the service serves: from Run, or from where it
@@ -133,8 +135,8 @@ func (s *Service) resumable() bool {
 
 // goOn serves a connection that was to be carried away: this generation stays. Or
 // is about to leave again, and takes it along.
-func (s *Service) goOn(ctx context.Context, kind, name string, c net.Conn, r record, settled func(error)) error {
-	if kind == kindConn {
+func (s *Service) goOn(ctx context.Context, kind, name string, c net.Conn, r protocol.Record, settled func(error)) error {
+	if kind == protocol.KindConn {
 		c.SetDeadline(time.Time{})
 		s.carriers[name].adopt(c, r, false)
 		settled(nil)
@@ -144,7 +146,7 @@ func (s *Service) goOn(ctx context.Context, kind, name string, c net.Conn, r rec
 	if h == nil {
 		return fmt.Errorf("nobody serves %q", name)
 	}
-	err := h.tracker.Adopt(g, c, r.unread)
+	err := h.tracker.Adopt(g, c, r.Unread)
 	if errors.Is(err, http.ErrServerClosed) {
 		return h.e.carryOut(ctx, kind, name, c, r, settled)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -65,7 +66,7 @@ func TestKilledWhileDraining(t *testing.T) {
 		addr := m.listen("echo", "tcp", "127.0.0.1:0")
 		app := appConfig{HTTP: inherited, Echo: inherited, State: 1}
 		g := m.start(app)
-		m.holds(manifestPrefix)
+		m.holds(protocol.ManifestPrefix)
 		for at := 1; ; at++ {
 			clients := connect(t, addr, 4)
 			get(t, web)
@@ -104,7 +105,7 @@ func TestKilledWhileDraining(t *testing.T) {
 				t.Errorf("%d of %d connections went on", alive, len(clients))
 			}
 			get(t, web)
-			m.holds(manifestPrefix)
+			m.holds(protocol.ManifestPrefix)
 			for _, r := range g.reported() {
 				if !strings.Contains(r, parcel.ErrTruncated.Error()) {
 					t.Errorf("killed at message %d: reported %q", at, r)
@@ -158,7 +159,7 @@ func TestSuccessorDies(t *testing.T) {
 				g.mustReport(parcel.ErrTaken.Error())
 			}
 			t.Logf("%d of %d connections went on", alive, n)
-			m.holds(manifestPrefix)
+			m.holds(protocol.ManifestPrefix)
 			g.stop()
 		})
 	}
@@ -248,7 +249,7 @@ func TestForeignParcels(t *testing.T) {
 	g.mustReport("handoff.parcel.garbage", "removed", parcel.ErrFormat.Error())
 	g.mustReport("handoff.parcel.pipe", "removed", parcel.ErrFormat.Error())
 	g.mustReport(`"unknown"`, ErrUnknown.Error())
-	m.holds(manifestPrefix, parcelPrefix)
+	m.holds(protocol.ManifestPrefix, protocol.ParcelPrefix)
 	g.stop()
 }
 
@@ -269,7 +270,7 @@ func TestFileLimit(t *testing.T) {
 	if alive := Step(t, clients); alive != n {
 		t.Errorf("%d of %d connections went on", alive, n)
 	}
-	m.holds(manifestPrefix)
+	m.holds(protocol.ManifestPrefix)
 	g.stop()
 }
 
@@ -285,7 +286,7 @@ func TestUnknownCarrier(t *testing.T) {
 		other := appConfig{HTTP: inherited, KeepConns: patience}
 		for range 2 {
 			g = m.replace(g, other)
-			if !slices.Contains(m.stored(), parcelPrefix) {
+			if !slices.Contains(m.stored(), protocol.ParcelPrefix) {
 				t.Errorf("the connections do not wait in the store: %q", m.stored())
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/keepalive"
 )
 
@@ -106,7 +107,7 @@ func (h *httpServer) drain(ctx context.Context) error {
 				return errors.New("its listener is not from Listen")
 			}
 			h.unsettled.Add(1)
-			err := h.e.carryOut(ctx, kindHTTP, g.name, c.Conn, record{unread: c.ReadAhead}, func(err error) {
+			err := h.e.carryOut(ctx, protocol.KindHTTP, g.name, c.Conn, protocol.Record{Unread: c.ReadAhead}, func(err error) {
 				defer h.unsettled.Done()
 				if err != nil {
 					h.e.s.notCarried(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -29,7 +30,7 @@ func (in *inbox) open(ctx context.Context) error {
 	s := in.s
 	last := s.readManifest()
 	newest := last.generation
-	for _, p := range s.inherited(parcelPrefix) {
+	for _, p := range s.inherited(protocol.ParcelPrefix) {
 		if in.look(p) {
 			in.parcels = append(in.parcels, p)
 			newest = max(newest, p.newest)
@@ -56,7 +57,7 @@ func (in *inbox) foresee(ctx context.Context, last promise) error {
 			continue
 		}
 		saved := func(p *received) bool {
-			return slices.ContainsFunc(p.states, func(s savedState) bool { return s.name == name && s.generation >= last.generation })
+			return slices.ContainsFunc(p.states, func(s savedState) bool { return s.Name == name && s.Generation >= last.generation })
 		}
 		if !slices.ContainsFunc(in.parcels, saved) {
 			errs = append(errs, st.accepts(version))
@@ -96,7 +97,7 @@ func (in *inbox) look(p *received) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, parcel.ErrFormat) || errors.Is(err, errRecord):
+	case errors.Is(err, parcel.ErrFormat) || errors.Is(err, protocol.ErrRecord):
 		s.counters.refused.Add(1)
 		s.reportf("parcel %q: %w: removed: %w", p.name, ErrUnknown, err)
 		in.done(p)
@@ -114,8 +115,8 @@ func (in *inbox) plan(parcels []*received) []*received {
 	best := make(map[string]uint64)
 	for _, p := range parcels {
 		for _, saved := range p.states {
-			if st := in.s.states[saved.name]; st != nil && st.accepts(saved.version) == nil {
-				best[saved.name] = max(best[saved.name], saved.generation)
+			if st := in.s.states[saved.Name]; st != nil && st.accepts(saved.Version) == nil {
+				best[saved.Name] = max(best[saved.Name], saved.Generation)
 			}
 		}
 	}
@@ -137,11 +138,11 @@ func (in *inbox) plan(parcels []*received) []*received {
 	for _, p := range parcels {
 		for i := range p.states {
 			saved := &p.states[i]
-			saved.fate = in.judge(*saved, best[saved.name])
+			saved.fate = in.judge(*saved, best[saved.Name])
 			switch saved.fate {
-			case take:
+			case protocol.Take:
 				p.wanted++
-			case keep:
+			case protocol.Keep:
 				p.kept++
 			}
 		}
@@ -154,45 +155,36 @@ func (in *inbox) plan(parcels []*received) []*received {
 	return read
 }
 
-// A fate is what becomes of a saved state.
-type fate int
-
-const (
-	drop fate = iota
-	take
-	keep
-)
-
 // judge decides on a saved state; best is the last generation that saved one of
 // that name which can be read.
-func (in *inbox) judge(saved savedState, best uint64) fate {
+func (in *inbox) judge(saved savedState, best uint64) protocol.Fate {
 	s := in.s
-	st := s.states[saved.name]
-	err := fmt.Errorf("state %q: %w", saved.name, ErrUnknown)
+	st := s.states[saved.Name]
+	err := fmt.Errorf("state %q: %w", saved.Name, ErrUnknown)
 	if st != nil {
-		err = st.accepts(saved.version)
+		err = st.accepts(saved.Version)
 	}
 	switch {
 	case err != nil:
 	case st.kept.Load():
-		if saved.generation > s.generation.Load() {
-			s.reportf("state %q of generation %d, which has failed: %w: this generation goes on with its own", saved.name, saved.generation, ErrLost)
+		if saved.Generation > s.generation.Load() {
+			s.reportf("state %q of generation %d, which has failed: %w: this generation goes on with its own", saved.Name, saved.Generation, ErrLost)
 		}
-		return drop
-	case st.loaded.Load() || saved.generation < best:
+		return protocol.Drop
+	case st.loaded.Load() || saved.Generation < best:
 		s.counters.refused.Add(1)
-		s.reportf("state %q of generation %d: %w: a later one was there", saved.name, saved.generation, ErrLost)
-		return drop
+		s.reportf("state %q of generation %d: %w: a later one was there", saved.Name, saved.Generation, ErrLost)
+		return protocol.Drop
 	default:
-		return take
+		return protocol.Take
 	}
 	s.counters.refused.Add(1)
-	if s.keeps(kindState, saved.record) && (st == nil || st.Unreadable != Drop) {
-		s.reportf("kept for a later generation, until %v: %w", saved.saved.Add(s.o.KeepStates).Format(time.RFC3339), err)
-		return keep
+	if s.keeps(protocol.KindState, saved.Record) && (st == nil || st.Unreadable != Drop) {
+		s.reportf("kept for a later generation, until %v: %w", saved.Saved.Add(s.o.KeepStates).Format(time.RFC3339), err)
+		return protocol.Keep
 	}
 	s.reportf("dropped: %w", err)
-	return drop
+	return protocol.Drop
 }
 
 // leave leaves p in the store. The oldest of too many is given up.
@@ -269,13 +261,13 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 	for _, f := range d.Files[1:] {
 		f.Close()
 	}
-	if strings.HasPrefix(d.Name, manifestPrefix) {
+	if strings.HasPrefix(d.Name, protocol.ManifestPrefix) {
 		// It is for those that start.
 		s.manifest.found(d.Name)
 		p.close()
 		return nil
 	}
-	if !strings.HasPrefix(d.Name, parcelPrefix) || len(d.Files) != 1 {
+	if !strings.HasPrefix(d.Name, protocol.ParcelPrefix) || len(d.Files) != 1 {
 		s.counters.refused.Add(1)
 		s.reportf("delivery of %d descriptors called %q: %w", len(d.Files), d.Name, ErrUnknown)
 		in.done(p)
@@ -295,7 +287,7 @@ func (in *inbox) readAll(ctx context.Context) error {
 	for len(in.parcels) > 0 {
 		p := in.parcels[0]
 		for _, saved := range p.states {
-			if saved.fate != take {
+			if saved.fate != protocol.Take {
 				continue
 			}
 			if err := in.s.load(ctx, saved); err != nil {

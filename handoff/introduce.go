@@ -6,15 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
-)
-
-// What a generation says of itself to handoffd, beside parcel.Resumable, which the
-// doc comment of handoffd describes. systemd takes no notice of any.
-const (
-	keyVersion = "X_HANDOFF_VERSION"
-	keyCarried = "X_HANDOFF_CARRIED"
 )
 
 // readiness is what the manager is told once the service is ready.
@@ -33,7 +27,7 @@ func (s *Service) readiness() []notify.Field {
 	if version == "" {
 		return fields
 	}
-	named := append(fields, notify.Field{Key: keyVersion, Value: version})
+	named := append(fields, notify.Field{Key: protocol.KeyVersion, Value: version})
 	if _, err := notify.Message(named).Append(nil); err != nil {
 		s.reportf("version %q: %w", version, err)
 		return fields
@@ -71,7 +65,7 @@ func (s *Service) tellCarried(ctx context.Context) error {
 			return nil
 		}
 		n := s.counters.carriedIn.Load()
-		err := s.manager.Send(ctx, notify.Field{Key: keyCarried, Value: strconv.FormatUint(n, 10)})
+		err := s.manager.Send(ctx, notify.Field{Key: protocol.KeyCarried, Value: strconv.FormatUint(n, 10)})
 		if ctx.Err() == nil {
 			s.report(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // TestIntroduction: handoffd hears the version of the program and how many
@@ -29,17 +31,17 @@ func TestIntroduction(t *testing.T) {
 		old := g
 		g = m.replace(g, appConfig{Echo: inherited, Version: "1.2\n4"})
 		if m.overlap {
-			g.await(fmt.Sprint(keyCarried, "=", clients), 1)
+			g.await(fmt.Sprint(protocol.KeyCarried, "=", clients), 1)
 		}
 		g.stop()
-		if said := old.said(); slices.Contains(said, keyVersion+"=1.2.3") != m.overlap {
+		if said := old.said(); slices.Contains(said, protocol.KeyVersion+"=1.2.3") != m.overlap {
 			t.Errorf("the first generation said %q", said)
 		}
 		// A version that cannot be said is left out, and READY=1 is not.
 		said := func(prefix string) bool {
 			return slices.ContainsFunc(g.said(), func(s string) bool { return strings.HasPrefix(s, prefix) })
 		}
-		if said(keyVersion) || !said("READY=1") || said(keyCarried) != m.overlap {
+		if said(protocol.KeyVersion) || !said("READY=1") || said(protocol.KeyCarried) != m.overlap {
 			t.Errorf("the second generation said %q", g.said())
 		}
 		if out := g.out.String(); m.overlap && !strings.Contains(out, `version "1.2\n4"`) {

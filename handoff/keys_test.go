@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -146,4 +147,19 @@ func TestParseKeys(t *testing.T) {
 	if n := len(k.keys); n != 2 {
 		t.Errorf("%d keys", n)
 	}
+}
+
+func FuzzKeys(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add(newKeyring().marshal())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		keys, err := parseKeys(b)
+		if err != nil {
+			return
+		}
+		k := &keyring{keys: keys}
+		if !bytes.Equal(k.marshal(), b) {
+			t.Errorf("%x was read and written as %x", b, k.marshal())
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // Listen returns the listener called name: that of the socket unit, else the one
@@ -87,7 +88,7 @@ type socketKind[T io.Closer] struct {
 }
 
 var listeners = socketKind[net.Listener]{
-	prefix:    listenPrefix,
+	prefix:    protocol.ListenPrefix,
 	inherited: (*activation.Set).Listener,
 	stored:    (*activation.Set).Listeners,
 	bind:      bindListener,

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
@@ -53,7 +54,7 @@ type stored struct {
 	delivery uint64 // 0: inherited
 }
 
-func (s *stored) isParcel() bool { return strings.HasPrefix(s.name, parcelPrefix) }
+func (s *stored) isParcel() bool { return strings.HasPrefix(s.name, protocol.ParcelPrefix) }
 
 func newManager(t *testing.T) *manager {
 	t.Helper()
@@ -317,7 +318,7 @@ func (m *manager) stored() []string {
 	var names []string
 	for _, s := range m.store {
 		name := s.name
-		for _, prefix := range []string{parcelPrefix, manifestPrefix} {
+		for _, prefix := range []string{protocol.ParcelPrefix, protocol.ManifestPrefix} {
 			if strings.HasPrefix(name, prefix) {
 				name = prefix
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -31,7 +32,7 @@ type promise struct {
 func (s *Service) readManifest() promise {
 	var last promise
 	var found []*received
-	for _, p := range s.inherited(manifestPrefix) {
+	for _, p := range s.inherited(protocol.ManifestPrefix) {
 		s.manifest.found(p.name)
 		err := s.inspect(p)
 		p.close()
@@ -83,12 +84,12 @@ func (s *Service) writeManifest(ctx context.Context) {
 	}
 	entries := []parcel.Entry{s.firstEntry()}
 	for name, st := range s.states {
-		entries = append(entries, parcel.Entry{Kind: kindVersion, Name: name, Payload: s.record(record{version: st.Version})})
+		entries = append(entries, parcel.Entry{Kind: protocol.KindVersion, Name: name, Payload: s.record(protocol.Record{Version: st.Version})})
 	}
 	if s.keys != nil {
-		entries = append(entries, parcel.Entry{Kind: kindKeys, Payload: s.record(record{data: s.keys.marshal()}), Secret: true})
+		entries = append(entries, parcel.Entry{Kind: protocol.KindKeys, Payload: s.record(protocol.Record{Data: s.keys.marshal()}), Secret: true})
 	}
-	name := uniqueName(manifestPrefix)
+	name := protocol.UniqueName(protocol.ManifestPrefix)
 	if err := s.store.leave(ctx, name, spare, entries...); err != nil {
 		s.reportf("what the next generation needs: %w", err)
 	} else {
@@ -122,7 +123,7 @@ func (s *Service) spare() int { return len(s.states) }
 
 // firstEntry begins every parcel: whose it is.
 func (s *Service) firstEntry() parcel.Entry {
-	return parcel.Entry{Kind: kindGeneration, Payload: s.record(record{})}
+	return parcel.Entry{Kind: protocol.KindGeneration, Payload: s.record(protocol.Record{})}
 }
 
 // keepKeys renews the ticket keys in time, until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -47,7 +48,7 @@ func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
 	if len(b.names) == maxParcels {
 		return nil, fmt.Errorf("%d parcels are full", maxParcels)
 	}
-	name := uniqueName(parcelPrefix)
+	name := protocol.UniqueName(protocol.ParcelPrefix)
 	w, err := b.store.begin(ctx, name, b.spare, parcel.WriterOptions{Live: b.live, Timeout: liveTimeout}, b.first)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // ListenPacket returns the datagram socket called name, found or bound as Listen
@@ -60,7 +61,7 @@ func (s *Service) ListenPacket(name, network, address string) (net.PacketConn, e
 }
 
 var packetConns = socketKind[net.PacketConn]{
-	prefix:    packetPrefix,
+	prefix:    protocol.PacketPrefix,
 	inherited: (*activation.Set).PacketConn,
 	stored:    (*activation.Set).PacketConns,
 	bind:      bindPacket,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -29,9 +30,8 @@ type received struct {
 
 // A savedState is a state as it came in a parcel.
 type savedState struct {
-	name string
-	record
-	fate fate
+	protocol.Entry
+	fate protocol.Fate
 }
 
 // inherited takes what was inherited under names that begin so.
@@ -59,25 +59,25 @@ func (s *Service) inspect(p *received) error {
 	}
 	p.promises = make(map[string]uint32)
 	contents, err := r.Peek(func(kind, name string, payload []byte) error {
-		rec, err := parseRecord(payload)
+		rec, err := protocol.ParseRecord(payload)
 		if err != nil {
 			return err
 		}
-		p.newest = max(p.newest, rec.generation)
-		if kind == kindConn || kind == kindHTTP {
+		p.newest = max(p.newest, rec.Generation)
+		if kind == protocol.KindConn || kind == protocol.KindHTTP {
 			p.conns++
 		}
 		switch {
-		case kind == kindState:
-			rec.data = bytes.Clone(rec.data)
-			p.states = append(p.states, savedState{name: name, record: rec})
-		case kind == kindVersion:
-			p.promises[name] = rec.version
-		case kind == kindKeys:
-			p.keys = bytes.Clone(rec.data)
+		case kind == protocol.KindState:
+			rec.Data = bytes.Clone(rec.Data)
+			p.states = append(p.states, savedState{Entry: protocol.Entry{Kind: protocol.KindState, Name: name, Record: rec}})
+		case kind == protocol.KindVersion:
+			p.promises[name] = rec.Version
+		case kind == protocol.KindKeys:
+			p.keys = bytes.Clone(rec.Data)
 		case s.knows(kind, name):
 			p.wanted++
-		case kind == kindConn || kind == kindHTTP:
+		case kind == protocol.KindConn || kind == protocol.KindHTTP:
 			if s.keeps(kind, rec) {
 				p.kept++
 			}
@@ -100,9 +100,9 @@ func (s *Service) inspect(p *received) error {
 // knows reports whether this program goes on with connections of a kind.
 func (s *Service) knows(kind, name string) bool {
 	switch kind {
-	case kindConn:
+	case protocol.KindConn:
 		return s.carriers[name] != nil
-	case kindHTTP:
+	case protocol.KindHTTP:
 		h, _ := s.httpFor(name)
 		return h != nil
 	}
@@ -127,12 +127,12 @@ func (s *Service) httpFor(name string) (*httpServer, *gate) {
 
 // keeps reports whether a record that this program does not know waits for a
 // later generation.
-func (s *Service) keeps(kind string, r record) bool {
+func (s *Service) keeps(kind string, r protocol.Record) bool {
 	limit := s.o.KeepConns
-	if kind == kindState {
+	if kind == protocol.KindState {
 		limit = s.o.KeepStates
 	}
-	return time.Since(r.saved) < limit
+	return time.Since(r.Saved) < limit
 }
 
 // close lets go of p, which stays in the store.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -217,7 +218,7 @@ func serveError(ln net.Listener, err error) error {
 // still the caller's. Otherwise settled is called exactly once: with nil when the
 // connection has gone, and was closed here, or is served in the next epoch; with an
 // error when it could not go, and is the caller's again.
-func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r record, settled func(error)) error {
+func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r protocol.Record, settled func(error)) error {
 	s := e.s
 	if e.abandoned.Load() {
 		<-e.followed
@@ -243,7 +244,7 @@ func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r r
 
 // carryOrLose carries a connection out that nobody serves any more: it is closed
 // where that fails.
-func (e *epoch) carryOrLose(kind, name string, c net.Conn, r record) {
+func (e *epoch) carryOrLose(kind, name string, c net.Conn, r protocol.Record) {
 	settled := func(err error) {
 		if err != nil {
 			e.s.lose(c, err)

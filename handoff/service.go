@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -91,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 }
 
 func readGeneration() (uint64, error) {
-	const variable = "HANDOFF_GENERATION"
+	const variable = protocol.GenerationEnv
 	value, ok := os.LookupEnv(variable)
 	if !ok {
 		return 0, nil

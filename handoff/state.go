@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -111,9 +112,9 @@ func (st *state) accepts(version uint32) error {
 
 // load gives a saved state to the program, once.
 func (s *Service) load(ctx context.Context, saved savedState) error {
-	st := s.states[saved.name]
-	if err := st.Load(ctx, saved.version, saved.data); err != nil {
-		return fmt.Errorf("handoff: load state %q (version %d, %d bytes): %w", st.name, saved.version, len(saved.data), err)
+	st := s.states[saved.Name]
+	if err := st.Load(ctx, saved.Version, saved.Data); err != nil {
+		return fmt.Errorf("handoff: load state %q (version %d, %d bytes): %w", st.name, saved.Version, len(saved.Data), err)
 	}
 	st.loaded.Store(true)
 	s.counters.statesIn.Add(1)
@@ -150,16 +151,16 @@ func (s *Service) saveOne(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
-	payload := s.record(record{version: st.Version, data: data})
-	st.parcel = uniqueName(parcelPrefix)
+	payload := s.record(protocol.Record{Version: st.Version, Data: data})
+	st.parcel = protocol.UniqueName(protocol.ParcelPrefix)
 	ctx, cancel = context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	return s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: kindState, Name: st.name, Payload: payload})
+	return s.store.leave(ctx, st.parcel, 0, parcel.Entry{Kind: protocol.KindState, Name: st.name, Payload: payload})
 }
 
 // record fills in what all records of this generation have, and marshals.
-func (s *Service) record(r record) []byte {
-	r.generation = s.generation.Load()
-	r.saved = time.Now()
-	return r.marshal()
+func (s *Service) record(r protocol.Record) []byte {
+	r.Generation = s.generation.Load()
+	r.Saved = time.Now()
+	return r.Marshal()
 }

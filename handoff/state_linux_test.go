@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // get asks the server once, on a connection of its own.
@@ -41,7 +43,7 @@ func TestState(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		if !m.overlap {
-			m.holds(manifestPrefix, parcelPrefix)
+			m.holds(protocol.ManifestPrefix, protocol.ParcelPrefix)
 		}
 	})
 }
@@ -71,7 +73,7 @@ func TestStateVersion(t *testing.T) {
 		get(t, addr)
 		g = m.restart(g, appConfig{HTTP: inherited, State: 1, Unreadable: Drop})
 		g.mustReport("dropped", ErrStateVersion.Error())
-		m.holds(manifestPrefix)
+		m.holds(protocol.ManifestPrefix)
 		g.stop()
 	})
 	t.Run("expires", func(t *testing.T) {
@@ -102,7 +104,7 @@ func TestStateVersion(t *testing.T) {
 		addr := m.listen("http", "tcp", "127.0.0.1:0")
 		v2 := appConfig{HTTP: inherited, State: 2}
 		g := m.start(v2)
-		m.holds(manifestPrefix)
+		m.holds(protocol.ManifestPrefix)
 		get(t, addr)
 		bad := m.spawn(appConfig{HTTP: inherited, State: 1})
 		if err := bad.wait(); err == nil {

@@ -2,30 +2,19 @@ package handoff
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// The names under which the Service stores things. Names are public
-// (systemd-analyze fdstore): nothing secret is in them.
-const (
-	prefix         = "handoff."
-	listenPrefix   = prefix + "listen."   // and the listener's name
-	packetPrefix   = prefix + "packet."   // and the packet socket's name
-	parcelPrefix   = prefix + "parcel."   // and a random number
-	manifestPrefix = prefix + "manifest." // and a random number
-)
-
 // maxServiceName is the longest name that leaves room for a prefix.
-const maxServiceName = notify.MaxName - len(manifestPrefix)
+const maxServiceName = notify.MaxName - len(protocol.ManifestPrefix)
 
 // storeTimeout bounds one exchange with the manager, while somebody else waits.
 const storeTimeout = 10 * time.Second
@@ -34,14 +23,6 @@ const storeTimeout = 10 * time.Second
 // nothing while it reloads itself, for as long as its generators take, to which it
 // gives 90 s; and it knows nobody any more who has exited meanwhile.
 const endTimeout = 2 * time.Minute
-
-// uniqueName returns a name that was never used before: a removal that arrives
-// late cannot hit another parcel.
-func uniqueName(prefix string) string {
-	var b [16]byte
-	rand.Read(b[:])
-	return prefix + hex.EncodeToString(b[:])
-}
 
 // A store is the manager's fd store, as far as this generation knows it.
 type store struct {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // TestResumption: a client's next handshake resumes, across restarts, reloads and
@@ -16,7 +18,7 @@ func TestResumption(t *testing.T) {
 		addr := m.listen("https", "tcp", "127.0.0.1:0")
 		app := appConfig{HTTPS: inherited}
 		g := m.start(app)
-		m.holds(manifestPrefix)
+		m.holds(protocol.ManifestPrefix)
 		config := &tls.Config{
 			ServerName:         "localhost",
 			InsecureSkipVerify: true,
@@ -42,7 +44,7 @@ func TestResumption(t *testing.T) {
 		}
 		for i := range 5 {
 			g = m.replace(g, app)
-			m.holds(manifestPrefix)
+			m.holds(protocol.ManifestPrefix)
 			if resumed, _ := visit(); !resumed {
 				t.Errorf("after %d replacements the handshake does not resume", i+1)
 			}

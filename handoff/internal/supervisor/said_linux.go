@@ -8,15 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
-)
-
-// What a generation may say of itself to this package alone. systemd takes no
-// notice of keys that it does not know, and leaves those with X_ to others,
-// sd_notify(3).
-const (
-	keyVersion = "X_HANDOFF_VERSION" // the program's version
-	keyCarried = "X_HANDOFF_CARRIED" // how many connections it took over from its predecessor
 )
 
 // excuses are the assignments that say why a service fails, and their values for
@@ -29,10 +22,10 @@ const sayEvery = time.Second
 // said takes note of what p says of itself.
 func (s *Supervisor) said(p *process, m notify.Message) {
 	before := p.says
-	if text, ok := m.Get(keyVersion); ok {
+	if text, ok := m.Get(protocol.KeyVersion); ok {
 		p.says.Version = clipTo(64, text)
 	}
-	if text, ok := m.Get(keyCarried); ok {
+	if text, ok := m.Get(protocol.KeyCarried); ok {
 		if n, err := strconv.ParseUint(text, 10, 63); err == nil {
 			p.says.Carried = n
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -163,7 +164,7 @@ func (s *Supervisor) command(p *process, program string) (*exec.Cmd, error) {
 	env = append(env,
 		"NOTIFY_SOCKET="+p.receiver.Addr(),
 		"FDSTORE="+strconv.Itoa(s.store.limit),
-		"HANDOFF_GENERATION="+strconv.FormatUint(p.number, 10))
+		protocol.GenerationEnv+"="+strconv.FormatUint(p.number, 10))
 	if s.o.Watchdog > 0 && s.o.Ready.mode == readyNotify {
 		env = append(env, "WATCHDOG_USEC="+strconv.FormatInt(s.o.Watchdog.Microseconds(), 10), "WATCHDOG_PID=")
 	}

@@ -9,24 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
-)
-
-// What package handoff stores by names that begin so is for each generation that
-// starts, and of no use to one that runs; but for parcels.
-const (
-	handoffName = "handoff."
-	parcelName  = "handoff.parcel."
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
 // forStart reports whether what is called name is of use to a generation only at its
-// start.
+// start: all that package handoff stores but parcels.
 func forStart(name string) bool {
-	return strings.HasPrefix(name, handoffName) && !strings.HasPrefix(name, parcelName)
+	return strings.HasPrefix(name, protocol.Prefix) && !strings.HasPrefix(name, protocol.ParcelPrefix)
 }
-
-// manifestName begins the names of what package handoff leaves for every generation
-// that starts: a parcel that is looked into and never emptied.
-const manifestName = "handoff.manifest"
 
 // An entry is a descriptor that a generation has stored.
 type entry struct {
@@ -59,7 +49,7 @@ func newEntry(name string, f *os.File, owner uint64) *entry {
 // peer, such as a connection or a parcel, since each would take away from the
 // other what it reads.
 func shareable(name string, f *os.File) bool {
-	if strings.HasPrefix(name, manifestName) {
+	if strings.HasPrefix(name, protocol.ManifestPrefix) {
 		return true
 	}
 	kind, err := activation.Inspect(f)
@@ -229,5 +219,5 @@ const (
 // leftByPrograms reports whether a descriptor's name says that a program stored it
 // when it ran without this package.
 func leftByPrograms(name string) bool {
-	return name == "stored" || strings.HasPrefix(name, "handoff.")
+	return name == "stored" || strings.HasPrefix(name, protocol.Prefix)
 }

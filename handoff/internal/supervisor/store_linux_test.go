@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -91,10 +92,10 @@ func TestStoreAcrossAReload(t *testing.T) {
 	st.add(newEntry("listener", listener(t), 0))
 	expect(t, "the first inherits", inherited(st, 1, true), "parcel", "listener")
 	st.add(newEntry("state", memfd(t), 1))
-	st.add(newEntry(manifestName+".0", pair(t), 1))
+	st.add(newEntry(protocol.ManifestPrefix+"0", pair(t), 1))
 	expect(t, "nothing goes back to who stored it", names(st.due()))
 
-	expect(t, "the second inherits", inherited(st, 2, false), "listener", "state", manifestName+".0")
+	expect(t, "the second inherits", inherited(st, 2, false), "listener", "state", protocol.ManifestPrefix+"0")
 	expect(t, "a removal waits for the commit", names(st.remove(2, "state", false)))
 	st.target = 2
 	expect(t, "until then", names(st.committed(2)), "state")
@@ -110,8 +111,8 @@ func TestStoreAcrossAReload(t *testing.T) {
 
 	st.reclaim(1, true)
 	expect(t, "what the first left", names(st.due()), "parcel")
-	expect(t, "a third one shares", inherited(st, 3, false), "listener", manifestName+".0")
-	expect(t, "one that serves alone gets all", inherited(st, 4, true), "parcel", "listener", manifestName+".0")
+	expect(t, "a third one shares", inherited(st, 3, false), "listener", protocol.ManifestPrefix+"0")
+	expect(t, "one that serves alone gets all", inherited(st, 4, true), "parcel", "listener", protocol.ManifestPrefix+"0")
 }
 
 // TestStoreOfAHandOver: a predecessor that releases gives away what has one reader, and

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -163,7 +164,7 @@ func (s *Supervisor) tell(n *notify.Notifier) {
 // programEnviron returns what generations get of this process's variables: not those
 // by which it was told of its own descriptors and its own manager.
 func programEnviron() []string {
-	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", "HANDOFF_GENERATION")
+	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", protocol.GenerationEnv)
 	return slices.DeleteFunc(env, isCompat)
 }
 
