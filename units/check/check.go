@@ -30,21 +30,25 @@ func Check(pairs []*Pair, o Options) []Finding {
 	if o.SomaxConn == 0 {
 		o.SomaxConn = 4096
 	}
-	var all []*Unit
+	var sockets []*Unit
 	var aimed []*Pair
+	known := make(map[string]bool) // two pairs may share a socket
+	aim := aimer(o.Systemd)
 	for _, p := range pairs {
-		p = p.forVersion(o.Systemd)
+		p = p.aimed(aim)
 		aimed = append(aimed, p)
-		for _, s := range p.Sockets { // of which two pairs may share one
-			if !slices.ContainsFunc(all, func(u *Unit) bool { return u.Name == s.Name }) {
-				all = append(all, s)
+		for _, s := range p.Sockets {
+			if !known[s.Name] {
+				sockets = append(sockets, s)
 			}
+			known[s.Name] = true
 		}
 	}
+	clashes := overlaps(sockets)
 	var findings []Finding
 	seen := make(map[[4]string]bool)
 	for _, p := range aimed {
-		c := &checker{Pair: p, Options: o, neighbours: all, daemon: findDaemon(p.Service)}
+		c := &checker{Pair: p, Options: o, clashes: clashes, daemon: findDaemon(p.Service)}
 		for _, r := range rules() {
 			c.rule = r
 			r.check(c)
@@ -67,10 +71,11 @@ func Check(pairs []*Pair, o Options) []Finding {
 type checker struct {
 	*Pair
 	Options
-	neighbours []*Unit // the sockets of all pairs that are checked together
-	daemon     *daemon // handoffd, if the service runs it
-	rule       Rule
-	findings   []*Finding
+	clashes  map[string][]overlap // of the addresses of all pairs that are checked together
+	daemon   *daemon              // handoffd, if the service runs it
+	rule     Rule
+	findings []*Finding
+	guesses  int // at what options are meant
 }
 
 // report adds a finding about the option at, of the unit u. The reason is a

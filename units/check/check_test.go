@@ -40,7 +40,7 @@ func TestOwnPairs(t *testing.T) {
 
 // own names the socket units of the folder, and asserts that there are some.
 func (f Folders) own() ([]string, error) {
-	names := f.all("socket")
+	names := f.Index().all("socket")
 	if len(names) < 5 {
 		return nil, fmt.Errorf("%d sockets in %q", len(names), f.Dirs)
 	}

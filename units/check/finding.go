@@ -106,6 +106,7 @@ func (f Finding) String() string {
 // can mend, by the unit's name.
 func DropIns(findings []Finding) map[string]string {
 	dropIns := make(map[string]*units.Unit)
+	said := make(map[Assign]bool)
 	for _, f := range findings {
 		comment := f.Rule + ": " + f.Mend
 		for _, a := range f.Fix {
@@ -116,11 +117,10 @@ func DropIns(findings []Finding) map[string]string {
 			}
 			o := units.Option{Section: a.Section, Name: a.Name, Value: a.Value, Comment: comment}
 			comment = ""
-			if !slices.ContainsFunc(u.Options, func(p units.Option) bool {
-				return p.Section == o.Section && p.Name == o.Name && p.Value == o.Value
-			}) {
+			if !said[a] {
 				u.Options = append(u.Options, o)
 			}
+			said[a] = true
 		}
 	}
 	texts := make(map[string]string)

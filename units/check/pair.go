@@ -17,6 +17,7 @@ type Pair struct {
 	want    string            // the service that the sockets would start
 	missing map[string]string // names in Sockets= that no unit has, and why
 	others  []*Unit           // further services that inherit one of the sockets
+	known   map[string]bool   // the names of Units
 }
 
 // Load reads the units of these names, each with its other half: a socket with its
@@ -25,17 +26,26 @@ type Pair struct {
 // errors.Is finds fs.ErrNotExist where there is no unit of a name that was asked
 // for. That a pair lacks its other half is no error: there is a rule for it.
 func Load(s Source, names ...string) ([]*Pair, error) {
+	l := newLoader(s)
 	var pairs []*Pair
+	have, services := make(map[string]bool), make(map[string]bool)
 	for _, name := range names {
-		if slices.ContainsFunc(pairs, func(p *Pair) bool { return p.has(name) }) {
+		if have[name] {
 			continue
 		}
-		p, err := loadPair(s, name)
+		p, err := l.pair(name)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(pairs, func(q *Pair) bool { return q.same(p) }) {
-			pairs = append(pairs, p)
+		if p.Service != nil && services[p.Service.Name] { // asked for by an alias
+			continue
+		}
+		pairs = append(pairs, p)
+		for _, u := range p.Units() {
+			have[u.Name] = true
+		}
+		if p.Service != nil {
+			services[p.Service.Name] = true
 		}
 	}
 	return pairs, nil
@@ -50,39 +60,48 @@ func (p *Pair) Units() []*Unit {
 }
 
 // has reports whether a unit of this name is part of p.
-func (p *Pair) has(name string) bool {
-	return slices.ContainsFunc(p.Units(), func(u *Unit) bool { return u.Name == name })
+func (p *Pair) has(name string) bool { return p.known[name] }
+
+// add adds a socket, or the service.
+func (p *Pair) add(u *Unit) {
+	p.known[u.Name] = true
+	if u.Service() {
+		p.Service = u
+	} else {
+		p.Sockets = append(p.Sockets, u)
+	}
 }
 
-// same reports whether q is what p is.
-func (p *Pair) same(q *Pair) bool {
-	return q.Service != nil && p.Service != nil && p.Service.Name == q.Service.Name
-}
-
-func loadPair(s Source, name string) (*Pair, error) {
+// pair loads what belongs to a unit.
+func (l *loader) pair(name string) (*Pair, error) {
 	if k := kind(name); k != "service" && k != "socket" {
 		return nil, fmt.Errorf("unit %q: want the name of a .service or of a .socket", name)
 	}
-	asked, err := load(s, name)
+	asked, err := l.load(name)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pair{Name: name, missing: make(map[string]string)}
+	p := &Pair{Name: name, missing: make(map[string]string), known: make(map[string]bool)}
+	p.add(asked)
 	if asked.Service() {
-		p.Service, p.want = asked, asked.Name
+		p.want = asked.Name
 	} else {
-		p.Sockets, p.want = []*Unit{asked}, target(asked)
+		p.want = target(asked)
 		if strings.Contains(p.want, "%") { // known once it is started
 			return p, nil
 		}
-		if p.Service, err = load(s, p.want); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		service, err := l.load(p.want)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
+		if err == nil {
+			p.add(service)
+		}
 	}
-	if err := p.findSockets(s); err != nil {
+	if err := p.findSockets(l); err != nil {
 		return nil, err
 	}
-	return p, p.findOthers(s)
+	return p, p.findOthers(l)
 }
 
 // target is the service that a socket starts. With Accept=yes that is a template.
@@ -98,17 +117,17 @@ func target(socket *Unit) string {
 }
 
 // starts reports whether a socket starts the service, by its name or by an alias.
-func starts(s Source, socket *Unit, service string) bool {
+func (l *loader) starts(socket *Unit, service string) bool {
 	name := target(socket)
 	if name == service || strings.Contains(name, "%") {
 		return name == service
 	}
-	files, err := s.Find(name)
+	files, err := l.source.Find(name)
 	return err == nil && files.Name == service
 }
 
 // findSockets adds the sockets that belong to the service.
-func (p *Pair) findSockets(s Source) error {
+func (p *Pair) findSockets(l *loader) error {
 	if p.Service == nil {
 		return nil
 	}
@@ -117,7 +136,7 @@ func (p *Pair) findSockets(s Source) error {
 	if prefix, ok := strings.CutSuffix(p.Service.Name, "@.service"); ok {
 		candidates = append(candidates, prefix+".socket")
 	}
-	more, err := s.Sockets(p.Service.Name)
+	more, err := l.source.Sockets(p.Service.Name)
 	if err != nil {
 		return err
 	}
@@ -131,7 +150,7 @@ func (p *Pair) findSockets(s Source) error {
 			continue
 		}
 		_, wanted := named[name]
-		u, err := load(s, name)
+		u, err := l.load(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || err != nil && wanted:
 			if wanted {
@@ -139,17 +158,18 @@ func (p *Pair) findSockets(s Source) error {
 			}
 		case err != nil:
 			return err
-		case (wanted || starts(s, u, p.Service.Name)) && !p.has(u.Name):
-			p.Sockets = append(p.Sockets, u)
+		case (wanted || l.starts(u, p.Service.Name)) && !p.has(u.Name):
+			p.add(u)
 		}
 	}
 	return nil
 }
 
 // findOthers adds the services that share a socket with this one.
-func (p *Pair) findOthers(s Source) error {
+func (p *Pair) findOthers(l *loader) error {
+	known := make(map[string]bool)
 	for _, socket := range p.Sockets {
-		names, err := s.Services(socket.Name)
+		names, err := l.source.Services(socket.Name)
 		if err != nil {
 			return err
 		}
@@ -157,11 +177,11 @@ func (p *Pair) findOthers(s Source) error {
 			names = append(names, target(socket))
 		}
 		for _, name := range names {
-			known := slices.ContainsFunc(p.others, func(u *Unit) bool { return u.Name == name })
-			if known || p.has(name) {
+			if known[name] || p.has(name) {
 				continue
 			}
-			if u, err := load(s, name); err == nil && !p.has(u.Name) {
+			known[name] = true
+			if u, err := l.load(name); err == nil && !p.has(u.Name) {
 				p.others = append(p.others, u)
 			}
 		}
@@ -169,16 +189,25 @@ func (p *Pair) findOthers(s Source) error {
 	return nil
 }
 
-// forVersion is the pair with what this version of systemd does not ignore.
-func (p *Pair) forVersion(version int) *Pair {
-	aim := func(u *Unit) *Unit {
+// aimer returns a function that returns a unit with what this version of systemd does
+// not ignore. Of one unit it makes one.
+func aimer(version int) func(*Unit) *Unit {
+	made := make(map[*Unit]*Unit)
+	return func(u *Unit) *Unit {
 		if u == nil {
 			return nil
 		}
-		aimed := *u
-		aimed.held = u.heldBy(version)
-		return &aimed
+		if made[u] == nil {
+			aimed := *u
+			aimed.held = u.heldBy(version)
+			made[u] = &aimed
+		}
+		return made[u]
 	}
+}
+
+// aimed is the pair of units that aim has made of p's.
+func (p *Pair) aimed(aim func(*Unit) *Unit) *Pair {
 	aimed := *p
 	aimed.Service = aim(p.Service)
 	aimed.Sockets, aimed.others = nil, nil

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/holdfast-go/holdfast/units"
 )
 
 // What a service and its sockets must agree about.
@@ -285,9 +283,13 @@ func (c *checker) conditionOnService() {
 		return
 	}
 	for _, s := range c.listening() {
+		of := make(map[Assign]bool)
+		for _, o := range s.held {
+			of[Assign{Name: o.Name, Value: o.Value}] = true
+		}
 		for _, o := range service.held {
 			condition := o.Section == "Unit" && strings.HasPrefix(o.Name, "Condition") && o.Value != ""
-			if condition && !slices.ContainsFunc(s.held, func(p units.Option) bool { return p.Name == o.Name && p.Value == o.Value }) {
+			if condition && !of[Assign{Name: o.Name, Value: o.Value}] {
 				c.report(service, o, fmt.Sprintf("where the condition does not hold, connections start the service in vain until %s fails", s.Name),
 					"put it into the socket too").Fix = []Assign{{s.Name, "Unit", o.Name, o.Value}}
 			}

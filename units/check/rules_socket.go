@@ -112,25 +112,13 @@ func (c *checker) listenInvalid() {
 	}
 }
 
-// overlaps calls f for each pair of addresses that cannot both be bound, of the
-// sockets of the pair and those that are checked with it; b is the later one, and
-// in the socket unit s of the pair.
+// overlaps calls f for each address of the pair that cannot be bound beside an earlier
+// one, of the pair or of those that are checked with it; b is the later one, and in the
+// socket unit s of the pair.
 func (c *checker) overlaps(f func(first, s *Unit, a, b address)) {
-	type bound struct {
-		*Unit
-		address
-	}
-	var before []bound
-	for _, s := range c.neighbours {
-		all, _ := addresses(s)
-		for _, b := range all {
-			for _, a := range before {
-				both := !v6only(s) && !v6only(a.Unit)
-				if a.clashes(b, both) && c.has(s.Name) {
-					f(a.Unit, s, a.address, b)
-				}
-			}
-			before = append(before, bound{s, b})
+	for _, s := range c.Sockets {
+		for _, o := range c.clashes[s.Name] {
+			f(o.first.unit, o.second.unit, o.first.address, o.second.address)
 		}
 	}
 }

@@ -37,10 +37,10 @@ var syntaxRules = []Rule{
 		Doc: "A service has the sections [Unit], [Service] and [Install], a socket [Unit], [Socket] and [Install]. Others are ignored as a whole, unless their name begins with X-.",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
-				seen := []string{"Unit", "Install", u.own()}
+				seen := map[string]bool{"Unit": true, "Install": true, u.own(): true}
 				for _, o := range u.options {
-					if !slices.Contains(seen, o.Section) && !strings.HasPrefix(o.Section, "X-") {
-						seen = append(seen, o.Section)
+					if !seen[o.Section] && !strings.HasPrefix(o.Section, "X-") {
+						seen[o.Section] = true
 						c.report(u, o, fmt.Sprintf("systemd ignores the section [%s] in a %s", o.Section, kind(u.Name)),
 							fmt.Sprintf("a %s has [Unit], [%s] and [Install]", kind(u.Name), u.own()))
 					}
@@ -96,10 +96,22 @@ func unknownOption(c *checker, u *Unit, o units.Option) {
 		return
 	}
 	mend := "remove the line"
-	if n := nearest(o.Section, o.Name); n != "" {
+	if n := c.nearest(o.Section, o.Name); n != "" {
 		mend = fmt.Sprintf("write %s=, if that is meant", n)
 	}
 	c.report(u, o, fmt.Sprintf("systemd has no option %s=, and ignores it", o.Name), mend)
+}
+
+// mostGuesses bounds how many options of a pair are guessed at: each is compared with all
+// that there are.
+const mostGuesses = 100
+
+// nearest is the known option that may be meant by another name; "" for none.
+func (c *checker) nearest(section, name string) string {
+	if c.guesses++; c.guesses > mostGuesses {
+		return ""
+	}
+	return nearest(section, name)
 }
 
 func wrongSection(c *checker, u *Unit, o units.Option) {

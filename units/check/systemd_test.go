@@ -133,7 +133,7 @@ ExecReload=-/bin/app "a
 		}
 		refused := 0
 		for i, line := range lines {
-			u, err := load(src, names[i+2])
+			u, err := read(src, names[i+2])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,7 +147,7 @@ ExecReload=-/bin/app "a
 		if refused < 15 || refused > len(lines)-15 {
 			t.Errorf("of %d units %d are refused", len(lines), refused)
 		}
-		u, err := load(src, "dropped.service")
+		u, err := read(src, "dropped.service")
 		if err != nil {
 			t.Fatal(err)
 		}

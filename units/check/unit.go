@@ -56,9 +56,41 @@ type Source interface {
 // maxFile bounds what is read of one unit file: the rules compare all with all.
 const maxFile = 256 << 10
 
-// load reads a unit. Lines that systemd does not understand are no error: there is
+// A loader reads each unit of a source once.
+type loader struct {
+	source Source
+	loaded map[string]loaded // by the name that was asked for
+}
+
+type loaded struct {
+	unit *Unit
+	err  error
+}
+
+// newLoader returns the loader of a source. Folders are read once.
+func newLoader(s Source) *loader {
+	switch s := s.(type) {
+	case Folders:
+		return s.Index().loader
+	case *Index:
+		return s.loader
+	}
+	return &loader{source: s, loaded: make(map[string]loaded)}
+}
+
+// load returns a unit. Lines that systemd does not understand are no error: there is
 // a rule for them.
-func load(s Source, name string) (*Unit, error) {
+func (l *loader) load(name string) (*Unit, error) {
+	if have, ok := l.loaded[name]; ok {
+		return have.unit, have.err
+	}
+	u, err := read(l.source, name)
+	l.loaded[name] = loaded{u, err}
+	return u, err
+}
+
+// read reads a unit.
+func read(s Source, name string) (*Unit, error) {
 	files, err := s.Find(name)
 	if err != nil {
 		return nil, err
