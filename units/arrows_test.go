@@ -73,7 +73,7 @@ var arrows = map[string][]string{
 	},
 
 	// The command. Only its daemon knows the supervisor.
-	daemon + "daemon":  {internal + "supervisor", internal + "control", internal + "rotation", internal + "sockets", internal + "fd", "units"},
+	daemon + "daemon":  {internal + "supervisor", internal + "control", internal + "sockets", internal + "fd"},
 	daemon + "tools":   {"units", "units/check"},
 	"handoff/handoffd": {daemon + "daemon", daemon + "tools", internal + "supervisor", internal + "control", internal + "rotation", "units", "units/check"},
 

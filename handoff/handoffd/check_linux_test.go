@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/units/check"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
@@ -73,7 +74,7 @@ func TestCheckVerb(t *testing.T) {
 
 func TestCheckJSON(t *testing.T) {
 	out, code := verb(t, "check", "--json", "--systemd", "252", pairIn(t, "FlushPending=yes"))
-	var r report
+	var r tools.Report
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +94,10 @@ func TestCheckJSON(t *testing.T) {
 // with what systemctl set-property has added.
 func TestCheckLiveUnit(t *testing.T) {
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
-		run := func(args ...string) report {
+		run := func(args ...string) tools.Report {
 			t.Helper()
 			out, _ := handoffd(t, m, append([]string{"check", "--json"}, args...)...)
-			var r report
+			var r tools.Report
 			if err := json.Unmarshal([]byte(out), &r); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 )
@@ -53,7 +52,7 @@ func drain(ctx context.Context, client *control.Client, path string, lameDuck ti
 		client.Undrain(ctx) // it may have come back before it was helped to leave
 	}
 	if err == nil && stopSocket {
-		if err = stopSocketsOf(ctx, status.PID); err != nil {
+		if err = tools.StopSockets(ctx, status.PID); err != nil {
 			err = fmt.Errorf("the service is out of the rotation; %w", err)
 		}
 	}
@@ -93,44 +92,6 @@ func holdWhenLeaving(ctx context.Context, path string) (held bool) {
 		}
 	}
 	return false
-}
-
-// stopSocketsOf stops the units by which a process's service is activated. The
-// service runs on, or they would be started again: systemd.socket(5).
-func stopSocketsOf(ctx context.Context, pid int) error {
-	m, err := dialManager(ctx, os.Getuid() != 0)
-	if err != nil {
-		return fmt.Errorf("stop the sockets: %w", err)
-	}
-	defer m.Close()
-	name, err := m.conn.GetUnitNameByPID(ctx, uint32(pid))
-	if err != nil {
-		return fmt.Errorf("stop the sockets: unit of process %d: %w", pid, err)
-	}
-	by, err := m.conn.GetUnitPropertyContext(ctx, name, "TriggeredBy")
-	if err != nil {
-		return fmt.Errorf("stop the sockets of %s: %w", name, err)
-	}
-	units, _ := by.Value.Value().([]string)
-	units = slices.DeleteFunc(units, func(unit string) bool { return !strings.HasSuffix(unit, ".socket") })
-	if len(units) == 0 {
-		return fmt.Errorf("stop the sockets of %s: no socket unit activates it", name)
-	}
-	for _, unit := range units {
-		done := make(chan string, 1)
-		if _, err := m.conn.StopUnitContext(ctx, unit, "replace", done); err != nil {
-			return fmt.Errorf("stop %s: %w", unit, err)
-		}
-		select {
-		case result := <-done:
-			if result != "done" {
-				return fmt.Errorf("stop %s: the job is %s", unit, result)
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("stop %s: %w", unit, context.Cause(ctx))
-		}
-	}
-	return nil
 }
 
 func undrainCommand() *cli.Command {

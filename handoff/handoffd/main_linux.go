@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
@@ -64,7 +65,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	switch _, usage := errors.AsType[*usageError](err); {
-	case usage:
+	case usage || errors.Is(err, tools.ErrUsage):
 		return exitUsage
 	case errors.Is(err, control.ErrNoServer) || errors.Is(err, control.ErrGone) || errors.Is(err, control.ErrPermission):
 		return exitUnavailable

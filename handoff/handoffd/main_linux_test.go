@@ -86,8 +86,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// A daemon is a handoffd without a manager.
-type daemon struct {
+// An instance is a handoffd without a manager.
+type instance struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	link    string // handoffd's own path
@@ -101,14 +101,14 @@ type daemon struct {
 
 // standalone starts handoffd on a Unix socket, and waits until it serves. args are
 // flags and the program, and by default this binary as "program".
-func standalone(t *testing.T, args ...string) *daemon {
+func standalone(t *testing.T, args ...string) *instance {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "handoffd") // a short path, for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &daemon{
+	d := &instance{
 		t: t, control: filepath.Join(dir, "control"), env: filepath.Join(dir, "env"), socket: filepath.Join(dir, "http"),
 		done: make(chan struct{}),
 	}
@@ -149,7 +149,7 @@ func standalone(t *testing.T, args ...string) *daemon {
 	return d
 }
 
-func (d *daemon) environment(variables ...string) {
+func (d *instance) environment(variables ...string) {
 	d.t.Helper()
 	text := strings.Join(append(variables, helper+"=program"), "\n")
 	if err := os.WriteFile(d.env, []byte(text), 0o600); err != nil {
@@ -158,7 +158,7 @@ func (d *daemon) environment(variables ...string) {
 }
 
 // get returns what the service answers.
-func (d *daemon) get() string {
+func (d *instance) get() string {
 	d.t.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(d.socket)}}
 	r, err := client.Get("http://localhost/")
@@ -174,7 +174,7 @@ func (d *daemon) get() string {
 }
 
 // visitor connects.
-func (d *daemon) visitor() net.Conn {
+func (d *instance) visitor() net.Conn {
 	d.t.Helper()
 	c, err := net.Dial("unix", d.socket)
 	if err != nil {
@@ -186,7 +186,7 @@ func (d *daemon) visitor() net.Conn {
 }
 
 // alone reports whether there is one generation.
-func (d *daemon) alone() bool {
+func (d *instance) alone() bool {
 	d.t.Helper()
 	out, code := verb(d.t, "status", "--json", "--control", d.control)
 	var status control.Status
@@ -199,7 +199,7 @@ func (d *daemon) alone() bool {
 }
 
 // stop ends it, and returns its error.
-func (d *daemon) stop(sig os.Signal) error {
+func (d *instance) stop(sig os.Signal) error {
 	d.t.Helper()
 	if err := d.cmd.Process.Signal(sig); err != nil {
 		d.t.Fatal(err)

@@ -17,7 +17,7 @@ const preforkWorkers = 3
 
 // startPrefork starts handoffd with a pre-fork server that has these flags, and
 // returns when a worker answers.
-func startPrefork(t *testing.T, flags ...string) *daemon {
+func startPrefork(t *testing.T, flags ...string) *instance {
 	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -48,7 +48,7 @@ func echo(t *testing.T, c net.Conn) {
 
 // accepted connects, and returns once a worker of the generation that serves has the
 // connection: one descriptor more than the others.
-func (d *daemon) accepted() net.Conn {
+func (d *instance) accepted() net.Conn {
 	d.t.Helper()
 	pid := d.status().Generations[0].PID
 	same := func() bool {

@@ -10,11 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 )
 
 // status returns how the service is.
-func (d *daemon) status() control.Status {
+func (d *instance) status() control.Status {
 	d.t.Helper()
 	out, code := verb(d.t, "status", "--json", "--control", d.control)
 	var s control.Status
@@ -92,17 +93,17 @@ func TestReexec(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "another generation", func() bool { s := d.status(); return len(s.Generations) == 1 && s.Generations[0].Number == 3 })
-	for i, sig := range []syscall.Signal{signalReload, syscall.SIGHUP} {
+	for i, sig := range []syscall.Signal{daemon.SignalReload, syscall.SIGHUP} {
 		if err := d.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 		waitFor(t, "a reload by signal", func() bool { return d.get() == fmt.Sprintf("generation %d, hello", 4+i) && d.alone() })
 	}
-	if err := d.cmd.Process.Signal(signalReexec); err != nil {
+	if err := d.cmd.Process.Signal(daemon.SignalReexec); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "a reexec by signal", func() bool { return d.status().Reexecs == times+1 })
-	if err := d.stop(signalStop); err != nil {
+	if err := d.stop(daemon.SignalStop); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(d.control), "*"))
@@ -113,7 +114,7 @@ func TestReexec(t *testing.T) {
 
 // hang puts a program into handoffd's place that does not come up, and starts another.
 // It returns the file in which both write their PIDs.
-func (d *daemon) hang() (pids string) {
+func (d *instance) hang() (pids string) {
 	d.t.Helper()
 	pids = filepath.Join(d.t.TempDir(), "pids")
 	next := filepath.Join(d.t.TempDir(), "next")
@@ -159,7 +160,7 @@ func TestReexecToHanging(t *testing.T) {
 func TestStopWhileTrial(t *testing.T) {
 	d := standalone(t)
 	pids := d.hang()
-	if err := d.cmd.Process.Signal(signalReexec); err != nil {
+	if err := d.cmd.Process.Signal(daemon.SignalReexec); err != nil {
 		t.Fatal(err)
 	}
 	var pid string
@@ -168,7 +169,7 @@ func TestStopWhileTrial(t *testing.T) {
 		pid, _, _ = strings.Cut(string(text), " ")
 		return pid != ""
 	})
-	if err := d.stop(signalStop); err != nil {
+	if err := d.stop(daemon.SignalStop); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}
 	if _, err := os.Stat("/proc/" + pid); !os.IsNotExist(err) {

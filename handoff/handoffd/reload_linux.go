@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 )
 
@@ -57,7 +57,7 @@ func reload(ctx context.Context, c *cli.Command) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, signalStop)
+	signal.Notify(signals, syscall.SIGTERM, daemon.SignalStop)
 	defer signal.Stop(signals)
 	go func() {
 		<-signals
@@ -88,31 +88,4 @@ func abortCommand() *cli.Command {
 			return ask(ctx, c, func(client *control.Client) (control.Verdict, error) { return client.Abort(ctx) })
 		},
 	}
-}
-
-// ask asks the handoffd that c is for, and says what became of it.
-func ask(ctx context.Context, c *cli.Command, f func(*control.Client) (control.Verdict, error)) error {
-	client, err := dial(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	v, err := f(client)
-	if err != nil {
-		if context.Cause(ctx) == errTerminated || c.Name == "reload" && errors.Is(err, control.ErrStopping) {
-			// A failing ExecReload= would make the service fail that was only stopped.
-			fmt.Fprintln(c.Root().Writer, "the wait has ended:", err)
-			return nil
-		}
-		return fmt.Errorf("%s: %w", c.Name, err)
-	}
-	text := string(v.Outcome)
-	if v.Generation != 0 {
-		text = fmt.Sprintf("generation %d: %s", v.Generation, v.Outcome)
-	}
-	if v.Reason != "" {
-		text += ": " + v.Reason
-	}
-	fmt.Fprintln(c.Root().Writer, text)
-	return nil
 }

@@ -3,13 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"os"
-	"os/signal"
-	"sync"
-	"syscall"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
@@ -47,8 +44,28 @@ func runCommand() *cli.Command {
 			&cli.StringFlag{Name: "status-file", TakesFile: true, Usage: "write to `FILE` which generations serve or drain: NUMBER:PID a line"},
 			&cli.BoolFlag{Name: "debug", Usage: "log every event and what follows from it"},
 		},
-		Action: func(ctx context.Context, c *cli.Command) error { return run(ctx, c) },
+		Action: run,
 	}
+}
+
+// run is the service's main process, and exits as the program did.
+func run(ctx context.Context, c *cli.Command) error {
+	o, err := options(c)
+	if err != nil {
+		return err
+	}
+	code, err := daemon.Run(ctx, daemon.Options{
+		Supervisor: o,
+		Version:    version,
+		Control:    controlPath(c),
+		PIDFile:    c.String("pid-file"),
+		StatusFile: c.String("status-file"),
+		Debug:      c.Bool("debug"),
+	})
+	if err == nil && code != 0 {
+		return exitError(code)
+	}
+	return err
 }
 
 // options reads the flags of run.
@@ -112,88 +129,4 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		return o, usagef("run: --stop-signal %w", err)
 	}
 	return o, nil
-}
-
-// run is the service's main process.
-func run(ctx context.Context, c *cli.Command) error {
-	o, err := options(c)
-	if err != nil {
-		return err
-	}
-	log := newLogger(os.Stderr, c.Bool("debug"))
-	o.Log = log
-	// systemd has it ignored, and the Go runtime ends the process for it all the same
-	// where nobody reads standard error any more.
-	signal.Ignore(syscall.SIGPIPE)
-	heir, err := supervisor.Inherit()
-	if err != nil {
-		return err
-	}
-	if heir == nil {
-		blockSignals(log)
-	}
-	// Before the first generation is ready: from then on the manager may reload.
-	ear := newEar()
-	defer ear.close()
-	if heir != nil && heir.OnTrial() {
-		if _, err := newSupervisor(o, heir); err != nil {
-			return err
-		}
-		return heir.Pass(version)
-	}
-	pid, file, err := openFiles(c, log, heir != nil)
-	if err != nil {
-		return err
-	}
-	defer pid.close()
-	defer file.close()
-	s, err := newSupervisor(o, heir)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r := &replacement{s: s, ear: ear, log: log}
-	r.control = openControl(c, log, controlled{s, r}, heir)
-	var beside sync.WaitGroup
-	beside.Go(func() { r.control.serve(ctx) })
-	beside.Go(func() { file.follow(ctx, s) })
-	interrupts := 0
-	ear.hear(func(sig os.Signal) {
-		if sig == syscall.SIGINT {
-			interrupts++
-		}
-		switch {
-		case sig == signalReload || sig == syscall.SIGHUP:
-			s.Hangup()
-		case sig == signalReexec:
-			go r.bySignal(ctx)
-		case sig == syscall.SIGINT && interrupts > 1:
-			s.Hurry()
-		default:
-			s.Stop()
-		}
-	})
-	end, err := s.Run(context.WithoutCancel(ctx))
-	cancel()
-	beside.Wait()
-	if err != nil {
-		return err
-	}
-	if end.Reason != "" {
-		log.Error("the service ends", "reason", end.Reason, "status", end.Status.String())
-	}
-	if code := end.Code(); code != 0 {
-		return exitError(code)
-	}
-	return nil
-}
-
-// newSupervisor returns one that starts, or that goes on where the program before
-// stood.
-func newSupervisor(o supervisor.Options, heir *supervisor.Heir) (*supervisor.Supervisor, error) {
-	if heir != nil {
-		return heir.Restore(o)
-	}
-	return supervisor.New(o)
 }

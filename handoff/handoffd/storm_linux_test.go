@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
 )
 
 // TestStorm: reloads of every kind, and replacements of handoffd itself, come in each
@@ -47,7 +49,7 @@ func TestStorm(t *testing.T) {
 	things := [][]string{
 		{"reload"}, {"reload"}, {"reload", "--hold"}, {"reload", "--dry-run"}, {"commit"}, {"abort"}, {"reexec"}, {"drain"}, {"undrain"}, {"status"},
 	}
-	signals := []syscall.Signal{syscall.SIGHUP, signalReload, signalReexec}
+	signals := []syscall.Signal{syscall.SIGHUP, daemon.SignalReload, daemon.SignalReexec}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for i := range askers {
@@ -67,7 +69,7 @@ func TestStorm(t *testing.T) {
 	}
 	time.Sleep(storm)
 	stopping.Store(true)
-	if err := d.stop(signalStop); err != nil {
+	if err := d.stop(daemon.SignalStop); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}
 	all.Wait()

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 	"github.com/holdfast-go/holdfast/units"
 )
@@ -94,97 +91,9 @@ func printUnits(_ context.Context, c *cli.Command) error {
 		}
 		d.Sockets = append(d.Sockets, units.Socket(a))
 	}
-	rendered, err := units.Render(d)
-	if err != nil {
-		return &usageError{err}
-	}
-	var files []unitFile
-	for _, u := range rendered {
-		text, err := u.MarshalText()
-		if err != nil {
-			return &usageError{err}
-		}
-		files = append(files, unitFile{u.File, text})
-	}
 	w := c.Root().Writer
-	if dir := c.String("write"); c.IsSet("write") {
-		return writeUnits(w, dir, files, c.Bool("force"))
+	if c.IsSet("write") {
+		return tools.WriteUnits(w, c.String("write"), d, c.Bool("force"))
 	}
-	for i, f := range files {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "# %s\n%s", filepath.Join(unitFolder(f.name, d.User), f.name), f.text)
-	}
-	return nil
-}
-
-// A unitFile is one to print or to write.
-type unitFile struct {
-	name string // in its folder; a drop-in's has a folder of its own before it
-	text []byte
-}
-
-// unitFolder is where the file belongs.
-func unitFolder(name string, user bool) string {
-	container := filepath.Ext(name) == ".container"
-	switch {
-	case container && user:
-		return "~/.config/containers/systemd"
-	case container:
-		return "/etc/containers/systemd"
-	case user:
-		return "~/.config/systemd/user"
-	}
-	return "/etc/systemd/system"
-}
-
-// writeUnits writes all of the files or, where one is there and must stay, none.
-func writeUnits(w io.Writer, dir string, files []unitFile, force bool) (err error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return usagef("unit: --write %s: want a folder that is there", dir)
-	}
-	var written []string
-	defer func() {
-		if err != nil && !force {
-			for _, path := range written {
-				os.Remove(path)
-			}
-		}
-	}()
-	for _, f := range files {
-		path := filepath.Join(dir, f.name)
-		if err := writeUnit(path, f.text, force); err != nil {
-			if errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("unit: %s is there already; --force replaces it", path)
-			}
-			return fmt.Errorf("unit: %w", err)
-		}
-		written = append(written, path)
-	}
-	for _, path := range written {
-		fmt.Fprintln(w, path)
-	}
-	return nil
-}
-
-// writeUnit writes a file as a whole or not at all.
-func writeUnit(path string, text []byte, force bool) error {
-	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".handoffd-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if force {
-		return os.Rename(f.Name(), path)
-	}
-	return os.Link(f.Name(), path) // which replaces nothing
+	return tools.PrintUnits(w, d)
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/urfave/cli/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
@@ -60,16 +59,16 @@ type statusFile struct {
 	log  *slog.Logger
 }
 
-// openFiles makes the files that the flags name. resumed says that this program has
+// openFiles makes the files that o names. resumed says that this program has
 // taken the place of another one: a service is not ended for such a file.
-func openFiles(c *cli.Command, log *slog.Logger, resumed bool) (*pidFile, *statusFile, error) {
-	pid, err := lockPIDFile(c.String("pid-file"))
+func openFiles(o Options, log *slog.Logger, resumed bool) (*pidFile, *statusFile, error) {
+	pid, err := lockPIDFile(o.PIDFile)
 	if err != nil && resumed {
 		log.Warn("the PID file could not be locked again", "error", err)
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("run: --pid-file: %w", err)
 	}
-	status := newStatusFile(c.String("status-file"), log)
+	status := newStatusFile(o.StatusFile, log)
 	if status != nil && !resumed {
 		if err := replaceFile(status.path, ""); err != nil {
 			pid.close()

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"os"
@@ -6,13 +6,13 @@ import (
 	"syscall"
 )
 
-// The signals to which run listens. The first three wait when they are sent while
-// handoffd replaces itself: see supervisor.BlockSignals. For the others the Go
-// runtime has no such place.
+// The signals to which Run listens beside SIGTERM, SIGINT and SIGHUP. These
+// three wait when they are sent while handoffd replaces itself: see
+// supervisor.BlockSignals. For the others the Go runtime has no such place.
 const (
-	signalStop   = syscall.SIGUSR1
-	signalReexec = syscall.SIGUSR2
-	signalReload = syscall.Signal(35) // SIGRTMIN+1, as the C library and systemd count
+	SignalStop   = syscall.SIGUSR1
+	SignalReexec = syscall.SIGUSR2
+	SignalReload = syscall.Signal(35) // SIGRTMIN+1, as the C library and systemd count
 )
 
 // An ear listens to signals.
@@ -29,7 +29,7 @@ func newEar() *ear {
 }
 
 func (e *ear) listen() {
-	signal.Notify(e.signals, signalStop, signalReexec, signalReload, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(e.signals, SignalStop, SignalReexec, SignalReload, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 }
 
 // hear has passOn called for each signal, one after the other, until close. It

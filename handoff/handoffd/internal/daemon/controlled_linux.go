@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"cmp"
@@ -13,8 +13,9 @@ import (
 
 // controlled is the supervisor as the control interface wants it.
 type controlled struct {
-	s *supervisor.Supervisor
-	r *replacement
+	s       *supervisor.Supervisor
+	r       *replacement
+	version string
 }
 
 var _ control.Supervisor = controlled{}
@@ -105,7 +106,7 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 	status := control.Status{
 		Situation: cmp.Or(s.Rotation, s.Situation.String()),
 		PID:       s.PID,
-		Version:   version,
+		Version:   c.version,
 		Started:   s.Since,
 		Reexecs:   s.Reexecs,
 	}

@@ -1,4 +1,4 @@
-package main
+package tools
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,4 +125,42 @@ func (m *manager) related(unit, property, suffix string) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		return !strings.HasSuffix(name, suffix) || strings.Contains(name, "@")
 	})
+}
+
+// StopSockets stops the socket units that activate the service of the process pid.
+// The service runs on, or they would be started again: systemd.socket(5).
+func StopSockets(ctx context.Context, pid int) error {
+	m, err := dialManager(ctx, os.Getuid() != 0)
+	if err != nil {
+		return fmt.Errorf("stop the sockets: %w", err)
+	}
+	defer m.Close()
+	name, err := m.conn.GetUnitNameByPID(ctx, uint32(pid))
+	if err != nil {
+		return fmt.Errorf("stop the sockets: unit of process %d: %w", pid, err)
+	}
+	by, err := m.conn.GetUnitPropertyContext(ctx, name, "TriggeredBy")
+	if err != nil {
+		return fmt.Errorf("stop the sockets of %s: %w", name, err)
+	}
+	units, _ := by.Value.Value().([]string)
+	units = slices.DeleteFunc(units, func(unit string) bool { return !strings.HasSuffix(unit, ".socket") })
+	if len(units) == 0 {
+		return fmt.Errorf("stop the sockets of %s: no socket unit activates it", name)
+	}
+	for _, unit := range units {
+		done := make(chan string, 1)
+		if _, err := m.conn.StopUnitContext(ctx, unit, "replace", done); err != nil {
+			return fmt.Errorf("stop %s: %w", unit, err)
+		}
+		select {
+		case result := <-done:
+			if result != "done" {
+				return fmt.Errorf("stop %s: the job is %s", unit, result)
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("stop %s: %w", unit, context.Cause(ctx))
+		}
+	}
+	return nil
 }

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,49 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
-	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
-
-// A controller is the control socket of run. Without it the service goes on: it
-// still reloads by signal.
-type controller struct {
-	log      *slog.Logger
-	listener *control.Listener // nil: there is none
-	server   *control.Server
-}
-
-// openControl makes the socket, or goes on with that of the program before.
-func openControl(c *cli.Command, log *slog.Logger, s control.Supervisor, heir *supervisor.Heir) *controller {
-	ctl := &controller{log: log}
-	o := control.Options{
-		Version: version,
-		Report:  func(err error) { log.Warn("a client of the control socket", "error", err) },
-	}
-	var err error
-	switch path := controlPath(c); {
-	case heir != nil:
-		ctl.listener, o.Carried, err = kept(heir)
-	case path == "":
-		log.Warn("no control socket: neither --control nor RUNTIME_DIRECTORY says where")
-	default:
-		ctl.listener, err = control.Listen(path)
-	}
-	if err != nil {
-		log.Error("the control socket does not work", "error", err)
-	}
-	ctl.server = control.NewServer(s, o)
-	return ctl
-}
-
-// serve answers verbs until ctx ends.
-func (ctl *controller) serve(ctx context.Context) {
-	if ctl.listener == nil {
-		return
-	}
-	if err := ctl.server.Serve(ctx, ctl.listener); err != nil {
-		ctl.log.Error("the control socket does not work", "error", err)
-	}
-}
 
 // errNoPath is a verb that does not know where the control socket is.
 var errNoPath = fmt.Errorf("%w: neither --control, such as /run/app/control, nor RUNTIME_DIRECTORY says where", control.ErrNoServer)
@@ -88,4 +46,31 @@ func dial(ctx context.Context, c *cli.Command) (*control.Client, error) {
 		return nil, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return client, nil
+}
+
+// ask asks the handoffd that c is for, and says what became of it.
+func ask(ctx context.Context, c *cli.Command, f func(*control.Client) (control.Verdict, error)) error {
+	client, err := dial(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	v, err := f(client)
+	if err != nil {
+		if context.Cause(ctx) == errTerminated || c.Name == "reload" && errors.Is(err, control.ErrStopping) {
+			// A failing ExecReload= would make the service fail that was only stopped.
+			fmt.Fprintln(c.Root().Writer, "the wait has ended:", err)
+			return nil
+		}
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	text := string(v.Outcome)
+	if v.Generation != 0 {
+		text = fmt.Sprintf("generation %d: %s", v.Generation, v.Outcome)
+	}
+	if v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	fmt.Fprintln(c.Root().Writer, text)
+	return nil
 }
