@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 )
 
@@ -113,9 +114,9 @@ func (p *place) shut(ctx context.Context, lameDuck time.Duration) error {
 	}
 	var held []syscall.Conn
 	for _, ln := range p.tcp {
-		f, err := rotation.Duplicate(ln)
+		f, err := fd.Duplicate(ln, "listener")
 		if err != nil {
-			return err
+			return fmt.Errorf("duplicate a listener: %w", err)
 		}
 		p.sockets = append(p.sockets, f)
 		if err := rotation.Hold(f); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 )
 
@@ -115,7 +116,7 @@ func TestQuiesce(t *testing.T) {
 	load.Wait()
 
 	// The end of Run leaves a listener that listens.
-	shared, err := rotation.Duplicate(ln.(syscall.Conn))
+	shared, err := fd.Duplicate(ln.(syscall.Conn), "listener")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // carryTimeout bounds how long an answer that is being written may take, before its
@@ -87,7 +89,7 @@ func (s *Server) Freeze(pending []uint64) (clients []Carried, thaw func(), err e
 		if !ok || !has {
 			continue
 		}
-		if carried.Conn, err = duplicate(conn, "client"); err != nil {
+		if carried.Conn, err = fd.Duplicate(conn, "client"); err != nil {
 			s.reportf("a client is left behind: %w", err)
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // maxSocketPath is what fits into the address of a socket, unix(7).
@@ -78,7 +80,7 @@ func (l *Listener) Path() string { return l.path }
 // and the caller closes it. Who means to hand it over must not call Close, which
 // removes the path: it execs, or ends.
 func (l *Listener) File() (*os.File, error) {
-	f, err := duplicate(l.unix, l.path)
+	f, err := fd.Duplicate(l.unix, l.path)
 	if err != nil {
 		return nil, fmt.Errorf("control: duplicate %q: %w", l.path, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // listen makes the socket while it holds a lock on the folder: else one of two
@@ -113,35 +115,15 @@ func fileListener(f *os.File) (*net.UnixListener, string, error) {
 	return l.(*net.UnixListener), bound.Name, nil
 }
 
-// duplicate does not take the way over File and Fd, which would make the shared
-// description blocking.
-func duplicate(c syscall.Conn, name string) (*os.File, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	fd := -1
-	if ctlErr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); ctlErr != nil {
-		return nil, ctlErr
-	}
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
 // peer returns who has connected.
 func peer(conn *net.UnixConn) (pid int, uid uint32, err error) {
-	raw, err := conn.SyscallConn()
+	var cred *unix.Ucred
+	err = fd.With(conn, func(fd int) (err error) {
+		cred, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		return os.NewSyscallError("getsockopt", err)
+	})
 	if err != nil {
 		return 0, 0, err
-	}
-	var cred *unix.Ucred
-	if ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); ctlErr != nil {
-		return 0, 0, ctlErr
-	}
-	if err != nil {
-		return 0, 0, os.NewSyscallError("getsockopt", err)
 	}
 	return int(cred.Pid), cred.Uid, nil
 }

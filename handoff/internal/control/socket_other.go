@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"syscall"
 )
 
 func listen(string) (*net.UnixListener, error) { return nil, errors.ErrUnsupported }
@@ -14,8 +13,6 @@ func listen(string) (*net.UnixListener, error) { return nil, errors.ErrUnsupport
 func fileListener(*os.File) (*net.UnixListener, string, error) {
 	return nil, "", errors.ErrUnsupported
 }
-
-func duplicate(syscall.Conn, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func peer(*net.UnixConn) (int, uint32, error) { return 0, 0, errors.ErrUnsupported }
 

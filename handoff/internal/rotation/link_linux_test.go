@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
@@ -127,7 +128,7 @@ func listenPlain(address string, backlog int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ln, control(ln.(*net.TCPListener), func(fd int) error { return unix.Listen(fd, backlog) })
+	return ln, fd.With(ln.(*net.TCPListener), func(fd int) error { return unix.Listen(fd, backlog) })
 }
 
 // run has a listener leave in the midst of its clients, and counts.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // HoldOf does Hold for all TCP listeners of another process, for which the caller
@@ -46,7 +48,7 @@ func HoldOf(pid int) (n int, err error) {
 }
 
 func listens(f *os.File) (is bool) {
-	err := control(f, func(fd int) error {
+	err := fd.With(f, func(fd int) error {
 		on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 		is = on == 1
 		return err

@@ -2,16 +2,15 @@ package rotation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/procnet"
 )
 
@@ -29,7 +28,7 @@ var dropSYN = []unix.SockFilter{
 // Applies reports whether c is a TCP socket, which is what this package is for.
 func Applies(c syscall.Conn) bool {
 	is := false
-	err := control(c, func(fd int) error {
+	err := fd.With(c, func(fd int) error {
 		protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
 		is = err == nil && (protocol == unix.IPPROTO_TCP || protocol == unix.IPPROTO_MPTCP)
 		return nil
@@ -41,30 +40,16 @@ func Applies(c syscall.Conn) bool {
 // CAP_NET_ADMIN, and EOPNOTSUPP for a multipath listener, which takes no filter.
 func Hold(c syscall.Conn) error {
 	program := unix.SockFprog{Len: uint16(len(dropSYN)), Filter: &dropSYN[0]}
-	err := control(c, func(fd int) error {
+	err := fd.With(c, func(fd int) error {
 		return sysErr("setsockopt SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
 	})
 	return wrap("hold", err)
 }
 
-// Duplicate returns the socket of c as a file of its own, which the caller closes:
-// it is there to Open when c is closed.
-func Duplicate(c syscall.Conn) (f *os.File, err error) {
-	err = control(c, func(fd int) error {
-		d, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return sysErr("fcntl F_DUPFD_CLOEXEC", err)
-		}
-		f = os.NewFile(uintptr(d), "listener")
-		return nil
-	})
-	return f, wrap("duplicate", err)
-}
-
 // Shut shuts the listener c down: clients are refused. It takes the filter off,
 // too, or they would still be kept waiting.
 func Shut(c syscall.Conn) error {
-	err := control(c, func(fd int) error {
+	err := fd.With(c, func(fd int) error {
 		own, err := unix.Getsockname(fd)
 		if err != nil {
 			return sysErr("getsockname", err)
@@ -84,7 +69,7 @@ func Shut(c syscall.Conn) error {
 
 // Open undoes Hold and Shut. To a listener that is in the rotation it does nothing.
 func Open(c syscall.Conn) error {
-	err := control(c, func(fd int) error {
+	err := fd.With(c, func(fd int) error {
 		if err := unhold(fd); err != nil {
 			return err
 		}
@@ -99,7 +84,7 @@ func Open(c syscall.Conn) error {
 
 // Held reports whether the listener c drops new SYNs because of Hold.
 func Held(c syscall.Conn) (is bool) {
-	err := control(c, func(fd int) (err error) {
+	err := fd.With(c, func(fd int) (err error) {
 		is, err = held(fd)
 		return err
 	})
@@ -158,7 +143,7 @@ func waiting(listeners []syscall.Conn) (int, error) {
 	count := 0
 	ports := make(map[int]bool)
 	for _, c := range listeners {
-		err := control(c, func(fd int) error {
+		err := fd.With(c, func(fd int) error {
 			info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 			if err != nil {
 				return sysErr("getsockopt TCP_INFO", err)
@@ -180,15 +165,6 @@ func waiting(listeners []syscall.Conn) (int, error) {
 		}
 	}
 	return count + handshakes(ports), nil
-}
-
-// control calls f with the descriptor of c.
-func control(c syscall.Conn, f func(fd int) error) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return errors.Join(raw.Control(func(fd uintptr) { err = f(int(fd)) }), err)
 }
 
 func wrap(op string, err error) error {

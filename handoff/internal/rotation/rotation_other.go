@@ -5,18 +5,14 @@ package rotation
 import (
 	"context"
 	"errors"
-	"os"
 	"syscall"
 )
 
 // Applies reports false: what it takes is Linux's own.
 func Applies(syscall.Conn) bool { return false }
 
-// Duplicate, Hold, Shut and Settled return errors.ErrUnsupported.
+// Hold, Shut and Settled return errors.ErrUnsupported.
 func Hold(syscall.Conn) error { return errors.ErrUnsupported }
-
-// Duplicate is as Hold.
-func Duplicate(syscall.Conn) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // Shut is as Hold.
 func Shut(syscall.Conn) error { return errors.ErrUnsupported }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -117,7 +118,7 @@ func printable(r rune) rune {
 // keep has the manager keep what a generation stored, in addition to this process.
 func (a *above) keep(e *entry) {
 	// A duplicate, since e may be closed before its turn comes.
-	f, err := duplicate(e.file)
+	f, err := fd.Duplicate(e.file, e.file.Name())
 	if err != nil {
 		a.failed(err)
 		return
@@ -151,16 +152,6 @@ func (a *above) close() error {
 		return errDeaf
 	}
 	return errors.Join(a.n.Barrier(ctx), a.n.Close())
-}
-
-// duplicate gives another descriptor for the same file. Its mode is not changed.
-func duplicate(file *os.File) (*os.File, error) {
-	fd, err := -1, error(nil)
-	withFD(file, func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err != nil || fd < 0 {
-		return nil, fmt.Errorf("duplicate %s: %w", file.Name(), errors.Join(err, os.ErrInvalid))
-	}
-	return os.NewFile(uintptr(fd), file.Name()), nil
 }
 
 // A memory outlives this process in the manager's store: the number of the last

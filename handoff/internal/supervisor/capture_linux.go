@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // Variables that tell a program of the state that it is to go on with: the
@@ -92,7 +94,7 @@ func (c *capturer) add(f *os.File, err error) ref {
 	return ref(len(c.files))
 }
 
-func (c *capturer) file(f *os.File) ref { return c.add(duplicate(f)) }
+func (c *capturer) file(f *os.File) ref { return c.add(fd.Duplicate(f, f.Name())) }
 
 func (c *capturer) process(p *process) processState {
 	st := processState{
@@ -150,8 +152,11 @@ func (st *state) seal() (*os.File, error) {
 
 // unseal reads what seal has written.
 func unseal(f *os.File) (*state, error) {
-	got, err := 0, error(nil)
-	withFD(f, func(fd uintptr) { got, err = unix.FcntlInt(fd, unix.F_GET_SEALS, 0) })
+	got := 0
+	err := fd.With(f, func(fd int) (err error) {
+		got, err = unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+		return err
+	})
 	if err != nil || got&seals != seals {
 		return nil, fmt.Errorf("%w: descriptor %d is no sealed file", ErrState, f.Fd())
 	}
@@ -163,10 +168,4 @@ func unseal(f *os.File) (*state, error) {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrState, maxState)
 	}
 	return parseState(b)
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }

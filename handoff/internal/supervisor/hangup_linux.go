@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // hangups tells which stored descriptors are of no use any more: poll(2) finds a
@@ -63,8 +65,8 @@ func (h *hangups) add(f *os.File, id int32) {
 func (h *hangups) remove(f *os.File) { h.control(unix.EPOLL_CTL_DEL, f, nil) }
 
 func (h *hangups) control(op int, f *os.File, e *unix.EpollEvent) {
-	withFD(h.file, func(epoll uintptr) {
-		withFD(f, func(fd uintptr) { unix.EpollCtl(int(epoll), op, int(fd), e) })
+	fd.With(h.file, func(epoll int) error {
+		return fd.With(f, func(fd int) error { return unix.EpollCtl(epoll, op, fd, e) })
 	})
 }
 

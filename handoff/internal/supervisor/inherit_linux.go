@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -95,7 +96,7 @@ func (s *Supervisor) bind() error {
 		}
 		if s.o.Compat != "" {
 			// Such programs wait in accept(2) itself.
-			withFD(f, func(fd uintptr) { err = unix.SetNonblock(int(fd), false) })
+			err := fd.With(f, func(fd int) error { return unix.SetNonblock(fd, false) })
 			if err != nil {
 				return fmt.Errorf("listen %v: %w", a, err)
 			}

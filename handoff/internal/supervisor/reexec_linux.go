@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 )
 
@@ -198,7 +199,7 @@ func (s *Supervisor) execute(i Image) error {
 		return err
 	}
 	st, files, err := s.capture()
-	defer func() { closeAll(files) }()
+	defer func() { fd.CloseAll(files) }()
 	if err != nil {
 		return err
 	}
@@ -209,7 +210,10 @@ func (s *Supervisor) execute(i Image) error {
 		return err
 	}
 	for _, f := range files {
-		withFD(f, func(fd uintptr) { st.Descriptors = append(st.Descriptors, int(fd)) })
+		fd.With(f, func(fd int) error {
+			st.Descriptors = append(st.Descriptors, fd)
+			return nil
+		})
 	}
 	memory, err := st.seal()
 	if err != nil {
@@ -217,7 +221,10 @@ func (s *Supervisor) execute(i Image) error {
 	}
 	files = append(files, memory)
 	env := append(os.Environ(), s.above.n.Environ()...)
-	withFD(memory, func(fd uintptr) { env = append(env, envState+"="+strconv.Itoa(int(fd))) })
+	fd.With(memory, func(fd int) error {
+		env = append(env, envState+"="+strconv.Itoa(fd))
+		return nil
+	})
 	s.log.Info("replacing this program", "program", i.Path)
 	return replaceProgram(i.Path, i.Args, env, files)
 }
@@ -235,11 +242,13 @@ func replaceProgram(path string, args, env []string, files []*os.File) error {
 	defer syscall.ForkLock.Unlock()
 	closeOnExec := func(flag int) (err error) {
 		for _, f := range files {
-			withFD(f, func(fd uintptr) {
-				if _, e := unix.FcntlInt(fd, unix.F_SETFD, flag); e != nil {
-					err = os.NewSyscallError("fcntl", e)
-				}
+			e := fd.With(f, func(fd int) error {
+				_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, flag)
+				return os.NewSyscallError("fcntl", err)
 			})
+			if e != nil {
+				err = e
+			}
 		}
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -80,7 +81,7 @@ func (s *Supervisor) prepare(p *process, e generation.Spawn) (start func() error
 	var files []activation.NamedFile
 	for _, f := range append(s.sockets[:len(s.sockets):len(s.sockets)], s.store.inherit(e.Gen, e.Inherit)...) {
 		// An entry may be dropped before the child has been made.
-		d, err := duplicate(f.File)
+		d, err := fd.Duplicate(f.File, f.File.Name())
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -120,13 +121,14 @@ func TestInherit(t *testing.T) {
 	}
 	defer foreign.Close()
 	number := func(f *os.File) (text string) {
-		withFD(f, func(fd uintptr) {
-			dup, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) // Inherit closes it
-			if err != nil {
-				t.Fatal(err)
-			}
+		err := fd.With(f, func(fd int) error {
+			dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) // Inherit closes it
 			text = strconv.Itoa(dup)
+			return err
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		return text
 	}
 	for text, want := range map[string]string{

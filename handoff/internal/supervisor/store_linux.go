@@ -4,11 +4,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 )
 
@@ -68,35 +66,12 @@ func shareable(name string, f *os.File) bool {
 // add keeps e, unless there is no room, or it is there already. Then e is closed,
 // and the store's own entry is as it was, as with systemd.
 func (st *store) add(e *entry) bool {
-	if len(st.entries) >= st.limit || slices.ContainsFunc(st.entries, func(o *entry) bool { return same(o.file, e.file) }) {
+	if len(st.entries) >= st.limit || slices.ContainsFunc(st.entries, func(o *entry) bool { return fd.Same(o.file, e.file) }) {
 		e.file.Close()
 		return false
 	}
 	st.entries = append(st.entries, e)
 	return true
-}
-
-// same reports whether two descriptors refer to the same open file description.
-func same(a, b *os.File) bool {
-	const kcmpFile = 0 // KCMP_FILE of kcmp(2)
-	result := ^uintptr(0)
-	withFD(a, func(x uintptr) {
-		withFD(b, func(y uintptr) {
-			pid := uintptr(os.Getpid())
-			r, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, x, y, 0)
-			if errno == 0 {
-				result = r
-			}
-		})
-	})
-	return result == 0
-}
-
-// withFD calls f with the descriptor, and without a change to its mode.
-func withFD(file syscall.Conn, f func(fd uintptr)) {
-	if raw, err := file.SyscallConn(); err == nil {
-		raw.Control(f)
-	}
 }
 
 // inherit returns what a generation gets at its start: where no other serves all

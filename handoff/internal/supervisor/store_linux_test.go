@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -183,7 +184,7 @@ func TestStoreLimits(t *testing.T) {
 	leaktest.Check(t)
 	st := newStore(2)
 	f := memfd(t)
-	again, err := duplicate(f)
+	again, err := fd.Duplicate(f, f.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

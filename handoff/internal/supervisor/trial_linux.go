@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 )
 
@@ -43,7 +44,7 @@ const passed = "passed "
 func (s *Supervisor) try(ctx context.Context, i Image) error {
 	var st *state
 	var files []*os.File
-	defer func() { closeAll(files) }()
+	defer func() { fd.CloseAll(files) }()
 	err := s.call(func() (err error) {
 		st, files, err = s.capture()
 		return err
