@@ -82,6 +82,7 @@ var arrows = map[string][]string{
 	"units/check":                      {"units"},
 	"units/helpertest":                 nil,
 	"units/leaktest":                   nil,
+	"units/poll":                       nil,
 	"units/loadtest":                   nil,
 	"units/loadtest/cmd/loadtest":      {"units/loadtest"},
 	"units/systemdtest":                {"units/systemdtest/internal/roots"},
