@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	internal + "generation": nil,
 	internal + "protocol":   nil,
 	internal + "procnet":    nil,
+	internal + "sockdiag":   nil,
 	internal + "fd":         nil,
 	internal + "sockets":    nil,
 	internal + "report":     {"handoff/parcel"},
