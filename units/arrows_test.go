@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	internal + "report":     {"handoff/parcel"},
 	internal + "rotation":   {internal + "procnet", internal + "report", internal + "fd"},
 	internal + "workers":    {internal + "procnet", "activation"},
+	internal + "accepting":  {internal + "procnet", internal + "sockdiag", "activation"},
 	internal + "control":    {internal + "fd", internal + "sockets"},
 	internal + "delivery":   {"handoff/parcel", internal + "protocol", internal + "fd"},
 

@@ -24,6 +24,9 @@ const (
 	TCPListen      = 10
 )
 
+// UnixConnected is the state of a Unix socket that has a peer.
+const UnixConnected = 3
+
 // TCP returns the TCP sockets of this process's network namespace.
 func TCP() []Socket {
 	return append(read("tcp", parseTCP), read("tcp6", parseTCP)...)

@@ -1,0 +1,153 @@
+package accepting
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/procnet"
+	"github.com/holdfast-go/holdfast/handoff/internal/sockdiag"
+)
+
+// A Wait says how a process is seen to accept on a socket.
+type Wait struct {
+	PID    int
+	Socket Socket
+	By     string // epoll, the name of a system call, io_uring, or: an accepted connection
+}
+
+// byConnection is the By of a process that holds a connection.
+const byConnection = "an accepted connection"
+
+// A Watch looks at the processes of one generation. It is for one goroutine at a
+// time.
+type Watch struct {
+	sockets   []Socket
+	byInode   map[uint32]*Socket
+	processes func() []int
+	before    map[uint32]bool // connections that were there when it was made
+}
+
+// New returns a Watch for processes that are to wait on the sockets. processes lists
+// the PIDs. New must come before the program is started, because a connection that
+// was there before (one that the fd store has kept, say) does not show that the
+// program accepts.
+func New(sockets []Socket, processes func() []int) *Watch {
+	w := &Watch{sockets: sockets, byInode: make(map[uint32]*Socket), processes: processes, before: make(map[uint32]bool)}
+	for i := range sockets {
+		w.byInode[sockets[i].Inode] = &sockets[i]
+	}
+	for inode := range w.connections() {
+		w.before[inode] = true
+	}
+	return w
+}
+
+// Look looks once: 0.2 to 5 ms of work. It blocks for no process.
+func (w *Watch) Look() View {
+	v := View{sockets: w.sockets}
+	pids := w.processes()
+	if len(pids) > maxProcesses {
+		pids, v.Partial = pids[:maxProcesses], true
+	}
+	threads := maxThreads
+	var candidates []*process
+	for _, pid := range pids {
+		p, err := inspect(pid, w.byInode, &threads)
+		if err == errGone {
+			continue
+		}
+		v.Processes++
+		if err != nil {
+			v.Denied = append(v.Denied, denial(pid, err))
+		}
+		v.note(p)
+		if len(p.others) > 0 {
+			candidates = append(candidates, p)
+		}
+		if threads <= 0 {
+			v.Partial = true
+			break
+		}
+	}
+	if len(candidates) > 0 && len(v.Missing(nil)) > 0 {
+		w.byConnections(&v, candidates)
+	}
+	return v
+}
+
+// byConnections adds the processes that hold a connection.
+func (w *Watch) byConnections(v *View, candidates []*process) {
+	connections := w.connections()
+	for _, p := range candidates {
+		for _, inode := range p.others {
+			if s := connections[inode]; s != nil && !w.before[inode] {
+				v.Waits = append(v.Waits, Wait{PID: p.pid, Socket: *s, By: byConnection})
+			}
+		}
+	}
+}
+
+// connections returns those that were accepted from the sockets, by inode.
+func (w *Watch) connections() map[uint32]*Socket {
+	list := make(map[uint32]*Socket)
+	for i := range w.sockets {
+		s := &w.sockets[i]
+		switch {
+		case s.tcp.IsValid():
+			connections, _ := sockdiag.Sockets(s.tcp.Port(), sockdiag.Established, sockdiag.CloseWait)
+			for _, c := range connections {
+				if c.Inode != 0 && s.accepted(c.Local) {
+					list[c.Inode] = s
+				}
+			}
+		case s.stream && s.path != "":
+			for _, c := range procnet.Unix() {
+				if inode := parseInode(c.Inode); c.Path == s.path && c.State == procnet.UnixConnected && inode != 0 {
+					list[inode] = s
+				}
+			}
+		}
+	}
+	return list
+}
+
+// How often Await looks.
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+	restFactor = 20 // a look that took long is followed by so much more rest
+)
+
+// Await looks until the processes accept on all sockets whose inodes are in need, or
+// on any if need is nil. It returns what it has seen, and ctx's error if that came
+// first. Whatever was seen once counts: a worker that is busy waits for nobody.
+// progress, if not nil, is called after each look.
+func (w *Watch) Await(ctx context.Context, need []uint32, progress func(View)) (View, error) {
+	var seen []Wait
+	pause := firstPause
+	for {
+		began := time.Now()
+		v := w.Look()
+		for _, wait := range v.Waits {
+			if !slices.ContainsFunc(seen, func(s Wait) bool { return s.Socket.Inode == wait.Socket.Inode }) {
+				seen = append(seen, wait)
+			}
+		}
+		v.Waits = slices.Clone(seen)
+		if progress != nil {
+			progress(v)
+		}
+		if v.Accepts(need) {
+			return v, nil
+		}
+		timer := time.NewTimer(max(pause, restFactor*time.Since(began)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return v, ctx.Err()
+		}
+		pause = min(pause*5/4, lastPause)
+	}
+}
