@@ -54,13 +54,14 @@ var about = map[Kind]string{
 	KindSocket:         "a service that inherits its sockets, and keeps nothing else",
 	KindAccept:         "a program that is started for each connection (Accept=yes)",
 	KindContainer:      "a container that inherits its sockets, as a quadlet (Podman 4.4); PROGRAM is the image",
-	KindDropIn:         "a drop-in that puts handoffd around a service that is there; no sockets",
+	KindDropIn:         "a drop-in that puts handoffd around a service that is there; sockets where it has none",
 }
 
 // A Description is what Render needs to know. Name, Kind and Command must be given,
-// and Sockets but for a drop-in.
+// and Sockets but for a drop-in around a unit that has its sockets already.
 type Description struct {
-	// Name is that of the units without ".service".
+	// Name is that of the units without ".service". A drop-in may be for an instance,
+	// "postgresql@15-main", or for a template, "postgresql@".
 	Name string
 	Kind Kind
 	// Sockets are what the service listens on.
@@ -68,7 +69,8 @@ type Description struct {
 	// Command is the program and its arguments, as the program is to see them:
 	// nothing in it is a variable, a specifier or a quote to systemd. The program is
 	// an absolute path, or a name that systemd looks up. For KindContainer it is the
-	// image, and then the container's arguments.
+	// image, and then the container's arguments. In a drop-in for a template %i and %I
+	// are the instance.
 	Command []string
 	// Ready says what makes the program ready, as the flag --ready of `handoffd run`:
 	// "notify" (READY=1), which is the default, "exec" or, with handoffd,
@@ -98,8 +100,16 @@ type Description struct {
 	// Systemd is the oldest version that the units are for; 247, which is also the
 	// oldest there is. What a later one adds is used from that version on.
 	Systemd int
+	// JIT is for a program that makes code as it runs, as Java and Node.js do: the
+	// sandbox lets it.
+	JIT bool
 	// User makes them units of a user's manager (systemctl --user).
 	User bool
+	// Around is what the unit says that a drop-in is for, its own drop-ins merged into
+	// it in the order in which systemd reads them. The drop-in then resets what fights
+	// with handoffd and says what was there. Where Around is nil the unit isn't known,
+	// and what fights most often is reset.
+	Around []Option
 }
 
 // A Socket is what one Listen line of a socket unit says.
@@ -168,7 +178,7 @@ func (d Description) check() error {
 	switch {
 	case !slices.Contains(Kinds, d.Kind):
 		return fmt.Errorf("the kind %q: want one of %v", d.Kind, Kinds)
-	case !validUnitName(d.Name):
+	case !validUnitName(d.plainName()):
 		return fmt.Errorf("the name %q: want letters, digits and :-_. without .service, at most %d (systemd.unit(5))", d.Name, maxName)
 	case strings.HasSuffix(d.Name, ".service") || strings.HasSuffix(d.Name, ".socket"):
 		return fmt.Errorf("the name %q: want it without %s", d.Name, path.Ext(d.Name))
@@ -214,18 +224,18 @@ func (d Description) check() error {
 			return fmt.Errorf("the %s %v: want a duration of at most a year, in milliseconds", t.name, t.value)
 		}
 	}
-	return errors.Join(d.checkCommand(), d.checkSockets())
+	return errors.Join(d.checkCommand(), d.checkSockets(), d.checkAround())
 }
 
 func (d Description) checkSockets() error {
-	if d.Kind == KindDropIn {
-		if len(d.Sockets) > 0 {
-			return errors.New("a drop-in leaves the sockets as they are: want none")
-		}
-		return nil
-	}
 	if len(d.Sockets) == 0 {
+		if d.Kind == KindDropIn {
+			return nil
+		}
 		return errors.New("no socket: want at least one, such as http=:8080")
+	}
+	if d.plainName() != d.Name && len(d.names()) > 1 {
+		return fmt.Errorf("the name %q: the sockets of an instance are one unit, and these are the names of several: %q", d.Name, d.names())
 	}
 	for i, s := range d.Sockets {
 		if err := s.check(); err != nil {

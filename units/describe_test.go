@@ -37,7 +37,19 @@ func TestRenderRefuses(t *testing.T) {
 		{`handoffd "bin/handoffd": want an absolute path`, func(d *Description) { d.Handoffd = "bin/handoffd" }},
 		{`the drain timeout -1s`, func(d *Description) { d.DrainTimeout = -time.Second }},
 		{`the ready timeout 1.5ms`, func(d *Description) { d.ReadyTimeout = 1500 * time.Microsecond }},
-		{`a drop-in leaves the sockets as they are`, func(d *Description) { d.Kind = KindDropIn }},
+		{`the name "app@1": want letters`, func(d *Description) { d.Name = "app@1" }},
+		{`the name "@1": want letters`, func(d *Description) { d.Kind, d.Name = KindDropIn, "@1" }},
+		{`the name "app@1@2": want letters`, func(d *Description) { d.Kind, d.Name = KindDropIn, "app@1@2" }},
+		{`the name "app@1": the sockets of an instance are one unit`, func(d *Description) {
+			d.Kind, d.Name, d.Sockets = KindDropIn, "app@1", []Socket{http, {"admin", "unix", "/run/admin"}}
+		}},
+		{`what a unit around says is for the kind drop-in`, func(d *Description) { d.Around = []Option{{Section: "Service", Name: "Type", Value: "forking"}} }},
+		{`handoffd "/root/bin/handoffd": the unit has ProtectHome=yes, which hides it`, func(d *Description) {
+			d.Kind, d.Handoffd, d.Around = KindDropIn, "/root/bin/handoffd", []Option{{Section: "Service", Name: "ProtectHome", Value: "yes"}}
+		}},
+		{`handoffd "/opt/x/handoffd": the unit has InaccessiblePaths=/opt, which hides it`, func(d *Description) {
+			d.Kind, d.Handoffd, d.Around = KindDropIn, "/opt/x/handoffd", []Option{{Section: "Service", Name: "InaccessiblePaths", Value: "-/opt /srv"}}
+		}},
 		{`no socket: want at least one`, func(d *Description) { d.Sockets = nil }},
 		{`socket "": the name may have`, func(d *Description) { d.Sockets = []Socket{{"", "tcp", ":80"}} }},
 		{`socket "a:b": the name may have`, func(d *Description) { d.Sockets = []Socket{{"a:b", "tcp", ":80"}} }},

@@ -28,7 +28,7 @@ func Render(d Description) ([]*Unit, error) {
 	case KindContainer:
 		return append(rendered, d.containerUnit()), nil
 	case KindDropIn:
-		return []*Unit{d.dropIn()}, nil
+		return append(rendered, d.dropIn()), nil
 	}
 	return append(rendered, d.serviceUnit()), nil
 }

@@ -17,7 +17,9 @@ func (d Description) sandbox(b *builder) {
 		"RestrictSUIDSGID=yes",
 		"LockPersonality=yes",
 	)
-	b.add("Not for programs that make code as they run: Java, Node.js and the like.", "MemoryDenyWriteExecute", "yes")
+	if !d.JIT {
+		b.add("Not for programs that make code as they run: Java, Node.js and the like.", "MemoryDenyWriteExecute", "yes")
+	}
 	b.flags("",
 		"SystemCallArchitectures=native",
 		"SystemCallFilter=@system-service",

@@ -27,6 +27,7 @@ const (
 	whyDelegate = "Each generation gets a cgroup of its own."
 	whyMixed    = "Only handoffd is told to stop, and ends the generations; what is left is killed."
 	whyStop     = "In place of SIGTERM, which would not let them drain if it came while handoffd\nreplaces itself (handoffd reexec)."
+	whyTerm     = "Not SIGUSR1 as in pairs: when the service is restarted to take this file, the\nsignal goes to the program that runs still without handoffd, and SIGUSR1 means\nsomething else to most. It must not come while handoffd replaces itself (handoffd\nreexec)."
 	whyWatched  = "Of handoffd and, each on its own, of the generations: one that falls silent is\nreplaced."
 )
 
@@ -105,10 +106,18 @@ func (d Description) serviceUnit() *Unit {
 	return b.unit
 }
 
+// socketFiles are the sockets as the service names them. Those of a unit that has its
+// sockets already bear its name.
 func (d Description) socketFiles() []string {
+	if d.template() {
+		return []string{d.Name + "%i.socket"}
+	}
 	var files []string
 	for _, name := range d.names() {
 		files = append(files, d.socketName(name))
+	}
+	if len(files) == 0 {
+		return []string{d.Name + ".socket"}
 	}
 	return files
 }
@@ -176,9 +185,9 @@ func (d Description) handed(b *builder) {
 		b.add("", "Type", "notify")
 	}
 	if d.Kind == KindDropIn {
-		b.add("The command of the unit itself, put behind the two dashes.", "ExecStart", "")
+		b.add(d.whyCommand(), "ExecStart", "")
 	}
-	b.add("", "ExecStart", quoteCommand(d.exec()))
+	b.add("", "ExecStart", d.handedCommand())
 	reload := whyReload
 	if d.Kind == KindDropIn {
 		b.add(reload, "ExecReload", "")
@@ -192,14 +201,14 @@ func (d Description) handed(b *builder) {
 	switch {
 	case d.Compat != "":
 		b.add(whyWait, "NonBlocking", "no")
-	case d.Kind != KindDropIn:
+	case d.Kind != KindDropIn: // whose program is used to what its unit says
 		b.add(whyBlock, "NonBlocking", "yes")
 	}
 	b.add(whyBoth, "FileDescriptorStoreMax", strconv.Itoa(d.Store+1))
 	b.add(whyRuntime, "RuntimeDirectory", d.runtimeDirectory())
 	b.add(whyDelegate, "Delegate", "yes")
-	b.add(whyMixed, "KillMode", "mixed")
-	b.add(whyStop, "KillSignal", "SIGUSR1")
+	b.add(d.whyMode(), "KillMode", "mixed")
+	d.killSignal(b)
 	b.add("Longer than a generation may take until it is ready (--ready-timeout, "+spoken(d.ReadyTimeout)+"), and\nthe old one to drain: handoffd has the time limits.", "TimeoutStartSec", seconds(d.startTimeout()))
 	b.add("Longer than the drain timeout (--drain-timeout, "+spoken(d.DrainTimeout)+"), which must get its chance.", "TimeoutStopSec", seconds(d.stopTimeout()))
 	switch {
@@ -208,18 +217,44 @@ func (d Description) handed(b *builder) {
 	case d.Ready != "notify" && d.Kind != KindDropIn:
 		b.add("Of handoffd alone: generations need not send WATCHDOG=1.", "WatchdogSec", "30")
 	}
+	if d.Kind == KindDropIn {
+		d.restarts(b)
+		return
+	}
 	b.flags("", "Restart=on-failure", "RestartSec=1")
+	b.add(whyFiles, "LimitNOFILE", "524288")
+}
+
+// handedCommand is handoffd's command line. That of a template may name the instance.
+func (d Description) handedCommand() string {
+	line := quoteCommand(d.exec())
+	if d.template() {
+		line = strings.NewReplacer("%%i", "%i", "%%I", "%I").Replace(line)
+	}
+	return line
+}
+
+// killSignal is what systemd ends handoffd with.
+func (d Description) killSignal(b *builder) {
 	if d.Kind != KindDropIn {
-		b.add(whyFiles, "LimitNOFILE", "524288")
+		b.add(whyStop, "KillSignal", "SIGUSR1")
+		return
+	}
+	b.add(whyTerm, "KillSignal", "SIGTERM")
+	if d.around("RestartKillSignal") != "" {
+		b.add("", "RestartKillSignal", "SIGTERM")
 	}
 }
 
 func (d Description) runtimeDirectory() string {
 	name := strings.ReplaceAll(d.Name, ":", "-") // which would be a link there
-	if d.Kind == KindDropIn {
-		name += "-handoffd" // beside those of the unit itself
+	if d.Kind != KindDropIn {
+		return name
 	}
-	return name
+	if d.template() {
+		name += "%i"
+	}
+	return strings.ReplaceAll(name, "@", "-") + "-handoffd" // beside those of the unit itself
 }
 
 // accepted is a program whose standard input and output is one connection.
@@ -229,18 +264,4 @@ func (d Description) accepted(b *builder) {
 	b.add("The connection is the program's standard input and output; what it says to\nstandard error goes to the journal.", "StandardInput", "socket")
 	b.flags("", "StandardOutput=socket", "StandardError=journal")
 	b.add("When the host shuts down, a connection gets so long to end.", "TimeoutStopSec", seconds(d.stopTimeout()))
-}
-
-// dropIn puts handoffd around a service that is there.
-func (d Description) dropIn() *Unit {
-	b := newBuilder(d.serviceName())
-	b.unit.Comment = "Puts handoffd around " + d.Name + ".service, which stays as it is: \"systemctl edit\n" + d.Name + "\" takes this text. Its program must take the sockets of " + d.Name + ".socket\n(sd_listen_fds(3)), stay in the foreground, and bear that two of it run at once for\na while."
-	b.in("Unit")
-	b.add("Where the unit does not ask for its socket, and is started alone, it has none, and\nhandoffd refuses to start.", "Wants", d.Name+".socket")
-	b.add("", "After", d.Name+".socket")
-	b.add(whyLimit, "StartLimitIntervalSec", "0")
-	b.in("Service")
-	d.handed(b)
-	d.ownGroups(b, "no")
-	return b.unit
 }
