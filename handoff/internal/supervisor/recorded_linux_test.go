@@ -5,17 +5,22 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 )
 
-// TestRecordedStates: what an earlier handoffd has left is read, and written back as it
-// was, but for the order of the keys. Each was recorded while generation 1 drained, 2
-// served, and two calls waited for 3.
+// TestRecordedStates reads states that earlier handoffds have left, and writes each back
+// as it was, but for the order of the keys. Those called full are of the supervisor that
+// populated makes, and all others were recorded on a running handoffd: a script in its
+// place copied the state that it was tried with. Together they have every field.
 func TestRecordedStates(t *testing.T) {
 	paths, err := filepath.Glob("testdata/states/*.json")
-	if err != nil || len(paths) < 2 {
+	if err != nil || len(paths) < 6 {
 		t.Fatalf("%d states were recorded, %v", len(paths), err)
 	}
+	set := make(map[string]bool)
 	for _, path := range paths {
 		want, err := os.ReadFile(path)
 		if err != nil {
@@ -34,7 +39,17 @@ func TestRecordedStates(t *testing.T) {
 		if got, want := sortKeys(t, got), sortKeys(t, want); !bytes.Equal(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
 		}
+		m, err := generation.Restore(generation.Options{}, st.Machine)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got, err := m.Snapshot(); err != nil || !bytes.Equal(got, st.Machine) {
+			t.Errorf("%s: %v, the machine is\n%s\nwant\n%s", path, err, got, st.Machine)
+		}
+		fields(reflect.ValueOf(*st), "", set)
 	}
+	expectAllSet(t, set)
 }
 
 // sortKeys returns a document with its keys in order, and all else as it was.

@@ -1,0 +1,358 @@
+package supervisor
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/leaktest"
+)
+
+// TestSavedState: what the supervisor saves has every field, and the one that goes on
+// from it saves the same. A field that is declared, and then forgotten where the state
+// is written or read back, fails here.
+func TestSavedState(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(s *Supervisor)
+		all    bool
+	}{
+		{"everything", func(*Supervisor) {}, true},
+		// It is true of one that has just opened what it got.
+		{"a manager that keeps nothing", func(s *Supervisor) { s.above.keeps, s.memory.kept = false, false }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			leaktest.Check(t)
+			s := populated(t)
+			c.change(s)
+			goOnFrom(t, s, c.all)
+		})
+	}
+}
+
+// goOnFrom saves the state of one supervisor, has another go on from it, and expects
+// that to save the same; and, if all is set, that every field has a value.
+func goOnFrom(t *testing.T, before *Supervisor, all bool) {
+	t.Helper()
+	want, files, err := before.capture()
+	defer func() { fd.CloseAll(files) }()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = want.keep(Kept{Data: []byte("clients"), Files: []*os.File{memfd(t)}}, files)
+	for range files {
+		want.Descriptors = append(want.Descriptors, 0)
+	}
+	h := heirOf(t, want, files)
+	if all {
+		set := make(map[string]bool)
+		fields(reflect.ValueOf(*want), "", set)
+		expectAllSet(t, set)
+	}
+
+	after, err := h.Restore(Options{Program: []string{"program"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.beside.Wait()
+	defer after.close()
+	defer close(after.ended) // for those who post
+	got, gotFiles, err := after.capture()
+	defer func() { fd.CloseAll(gotFiles) }()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What runs in time does so from there on.
+	if after.watch, err = watchCgroups(func(int) {}); err != nil {
+		t.Fatal(err)
+	}
+	if after.hangups, err = watchHangups(func(int32) {}); err != nil {
+		t.Fatal(err)
+	}
+	after.goOn(h.st)
+	later, laterFiles, err := after.capture()
+	fd.CloseAll(laterFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Timers = later.Timers
+	for i := range got.Processes {
+		got.Processes[i].Alive, got.Processes[i].Guarded = later.Processes[i].Alive, later.Processes[i].Guarded
+	}
+	gotFiles = got.keep(Kept{Data: h.Data, Files: duplicates(t, h.Files)}, gotFiles)
+
+	if got.Reexecs != want.Reexecs+1 {
+		t.Errorf("after %d replacements it counts %d", want.Reexecs, got.Reexecs)
+	}
+	got.Reexecs = want.Reexecs
+	got.Version, got.Descriptors = want.Version, want.Descriptors
+	renumber(t, reflect.ValueOf(got).Elem(), gotFiles, files)
+	for _, st := range []*state{got, want} {
+		for i := range st.Timers {
+			st.Timers[i].Left = st.Timers[i].Left.Round(time.Hour)
+		}
+		for i := range st.Processes {
+			st.Processes[i].Alive = st.Processes[i].Alive.Round(time.Hour)
+		}
+	}
+	a, errA := json.MarshalIndent(got, "", " ")
+	b, errB := json.MarshalIndent(want, "", " ")
+	if err := cmp.Or(errA, errB); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Errorf("it goes on with\n%s\nwant\n%s", a, b)
+	}
+}
+
+// populated returns a supervisor in the midst of everything.
+func populated(t *testing.T) *Supervisor {
+	t.Helper()
+	s, err := newSupervisor(Options{Program: []string{"program"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tell(nil)
+	close(s.above.probed)
+	s.above.keeps = true
+	if s.memory, err = recall(nil); err != nil {
+		t.Fatal(err)
+	}
+	s.memory.kept = true
+	t.Cleanup(func() {
+		close(s.ended)
+		s.store.entries = nil // the test closes the files
+		s.sockets = nil
+		s.close()
+	})
+	for _, e := range []generation.Event{
+		generation.Start{}, generation.Spawned{Gen: 1}, generation.Ready{Gen: 1},
+		generation.Reload{}, generation.Spawned{Gen: 2}, generation.Ready{Gen: 2},
+		generation.Reload{Caller: 5}, generation.Spawned{Gen: 3},
+	} {
+		s.machine.Handle(e) // there is nobody for whom to carry out the effects
+	}
+	if n := len(s.machine.Generations()); n != 3 {
+		t.Fatalf("%d generations", n)
+	}
+	s.callers[5], s.caller = make(chan Result, 1), 6
+	s.runtime, s.text, s.note = t.TempDir(), "text", "note"
+	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
+	s.last = lastWords{Gen: 9, Lines: []string{"last", "words"}}
+	s.verdict = Result{
+		Verdict:  generation.Verdict{Outcome: Undone, Gen: 9, Reason: "reason"},
+		Output:   []string{"output"},
+		Time:     time.Unix(3, 4).UTC(),
+		Stopping: true,
+	}
+	s.ready, s.reloading = true, true
+	s.excuses = [4]string{"1", "a", "b", "2"}
+	s.sockets = []activation.NamedFile{{Name: "http", File: listener(t)}}
+	s.store.limit, s.store.target = 7, 2
+	s.store.drops[3] = []string{"state"}
+	s.store.entries = []*entry{
+		{name: "state", file: memfd(t), above: "handoffd.entry.1.state", owner: 1, shared: true, holders: map[uint64]uint64{2: 8}},
+		{name: "conn", file: pair(t), above: "handoffd.entry.2p.conn", polled: true},
+	}
+	far := func() *time.Timer {
+		timer := time.AfterFunc(48*time.Hour, func() {})
+		t.Cleanup(func() { timer.Stop() })
+		return timer
+	}
+	s.timers[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
+
+	base := t.TempDir()
+	s.cgroups = &cgroups{base: base}
+	for number := uint64(1); number <= 3; number++ {
+		s.processes[number] = s.populatedProcess(t, number, filepath.Join(base, fmt.Sprint("gen-", number)))
+	}
+	s.processes[1].exited, s.processes[1].emptied = true, true
+	waits := s.processes[2]
+	waits.main = self(t)
+	waits.reaped = &generation.ExitStatus{Code: 3, Signal: 4} // both, for the sake of it
+	waits.timer, waits.alive = far(), time.Now().Add(7*time.Hour)
+	watched := s.processes[3]
+	watched.main = self(t)
+	watched.timer = far()
+	return s
+}
+
+// self stands for a main process that runs.
+func self(t *testing.T) *os.Process {
+	t.Helper()
+	p, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// populatedProcess has everything but its end, and what runs in time.
+func (s *Supervisor) populatedProcess(t *testing.T, number uint64, dir string) *process {
+	t.Helper()
+	p := &process{
+		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(), pid: os.Getpid(), pgid: os.Getpid(), watch: -1,
+		cgroup:   &cgroup{dir: dir},
+		watchdog: 9 * time.Hour, text: "its text",
+		says:      says{Version: "1.2", Carried: 3, Excuses: [4]string{"5", "c", "d", "6"}},
+		committed: true, resumable: true, releaseTo: 4, awaiting: true, ready: true,
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.events"), []byte("populated 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if p.receiver, err = notify.Listen(filepath.Join(s.runtime, fmt.Sprint("notify-", number))); err != nil {
+		t.Fatal(err)
+	}
+	var child *os.File
+	if p.deliverer, child, err = parcel.NewDeliverer(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { child.Close() })
+	ctx := t.Context()
+	if _, err := p.deliverer.Deliver(ctx, "conn", memfd(t)); err != nil { // so that there is a last one
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	if p.out, err = openOutput(os.Stderr, r, []byte("its tail")); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// heirOf returns what the next program finds, with descriptors of its own.
+func heirOf(t *testing.T, st *state, files []*os.File) *Heir {
+	t.Helper()
+	for i, f := range files {
+		st.Descriptors[i] = raw(t, f)
+	}
+	memory, err := st.seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	t.Setenv(envState, strconv.Itoa(raw(t, memory)))
+	h, err := Inherit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fd.CloseAll(h.Files) })
+	return h
+}
+
+// raw returns a duplicate that nothing closes but who takes it over.
+func raw(t *testing.T, f *os.File) (copy int) {
+	t.Helper()
+	err := fd.With(f, func(old int) (err error) {
+		copy, err = unix.FcntlInt(uintptr(old), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return copy
+}
+
+func duplicates(t *testing.T, files []*os.File) (list []*os.File) {
+	t.Helper()
+	for _, f := range files {
+		d, err := fd.Duplicate(f, f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+// fields notes which fields of a state have a value, and which have none.
+func fields(v reflect.Value, path string, set map[string]bool) {
+	switch v.Type() {
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[[]byte]():
+		set[path] = set[path] || !v.IsZero()
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			fields(v.Field(i), path+"."+f.Name, set)
+		}
+	case reflect.Pointer:
+		if v.IsNil() {
+			v = reflect.New(v.Type().Elem())
+		}
+		fields(v.Elem(), path, set)
+	case reflect.Slice, reflect.Array:
+		if v.Len() == 0 {
+			fields(reflect.Zero(v.Type().Elem()), path, set)
+		}
+		for i := range v.Len() {
+			fields(v.Index(i), path, set)
+		}
+	default:
+		set[path] = set[path] || !v.IsZero()
+	}
+}
+
+func expectAllSet(t *testing.T, set map[string]bool) {
+	t.Helper()
+	var missing []string
+	for path, ok := range set {
+		if !ok {
+			missing = append(missing, path)
+		}
+	}
+	slices.Sort(missing)
+	if len(missing) > 0 || len(set) < 60 {
+		t.Errorf("of %d fields, these have no value anywhere: %q", len(set), missing)
+	}
+}
+
+// renumber gives the descriptors of one state the places that they have in another.
+func renumber(t *testing.T, v reflect.Value, from, to []*os.File) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() != reflect.TypeFor[time.Time]() {
+			for i := range v.NumField() {
+				renumber(t, v.Field(i), from, to)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			renumber(t, v.Index(i), from, to)
+		}
+	case reflect.Int:
+		if v.Type() != reflect.TypeFor[ref]() {
+			return
+		}
+		place := slices.IndexFunc(to, func(f *os.File) bool { return fd.Same(f, from[v.Int()-1]) })
+		if place < 0 {
+			t.Errorf("descriptor %d, %s, is not one from before", v.Int(), from[v.Int()-1].Name())
+		}
+		v.SetInt(int64(place + 1))
+	}
+}
