@@ -47,7 +47,8 @@ var arrows = map[string][]string{
 	internal + "report":     {"handoff/parcel"},
 	internal + "rotation":   {internal + "procnet", internal + "report", internal + "fd"},
 	internal + "workers":    {internal + "procnet", "activation"},
-	internal + "accepting":  {internal + "procnet", internal + "sockdiag", "activation"},
+	internal + "accepting":  {internal + "procnet", internal + "sockdiag", internal + "fd", "activation"},
+	internal + "backlog":    {internal + "sockdiag", internal + "fd", "activation"},
 	internal + "control":    {internal + "fd", internal + "sockets"},
 	internal + "delivery":   {"handoff/parcel", internal + "protocol", internal + "fd"},
 

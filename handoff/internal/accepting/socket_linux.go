@@ -3,12 +3,12 @@ package accepting
 import (
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
 // A Socket is one on which a program is to wait for clients.
@@ -47,7 +47,7 @@ func Sockets(files []activation.NamedFile) []Socket {
 			s.path = a.Name
 		}
 		var st unix.Stat_t
-		if withFD(f.File, func(fd int) error { return unix.Fstat(fd, &st) }) != nil {
+		if fd.With(f.File, func(n int) error { return unix.Fstat(n, &st) }) != nil {
 			continue
 		}
 		s.Inode = uint32(st.Ino)
@@ -70,16 +70,4 @@ func Inodes(sockets []Socket) []uint32 {
 // accepted reports whether a connection with the local address came by s.
 func (s Socket) accepted(local netip.AddrPort) bool {
 	return s.tcp.IsValid() && s.tcp.Port() == local.Port() && (s.tcp.Addr().IsUnspecified() || s.tcp.Addr() == local.Addr())
-}
-
-func withFD(f *os.File, do func(fd int) error) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = do(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
 }

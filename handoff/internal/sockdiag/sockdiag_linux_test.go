@@ -123,6 +123,39 @@ func TestUnix(t *testing.T) {
 	}
 }
 
+// TestLeadsTo: a path that was removed, or that is another socket's now, does not lead
+// to the listener any more, and a hard link to it and a symbolic one do.
+func TestLeadsTo(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "socket")
+	ln := listen(t, "unix", path).(*net.UnixListener)
+	ln.SetUnlinkOnClose(false)
+	inode := inodeOf(t, ln)
+	check := func(what, path string, want bool) {
+		t.Helper()
+		if got, err := LeadsTo(path, inode); got != want || err != nil {
+			t.Errorf("%s: got %v, %v; want %v", what, got, err, want)
+		}
+	}
+	check("its own path", path, true)
+	for name, link := range map[string]func(from, to string) error{"hard": os.Link, "symbolic": os.Symlink} {
+		if err := link(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		check(name, filepath.Join(dir, name), true)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("removed", path, false)
+	check("the hard link to what was removed", filepath.Join(dir, "hard"), true)
+	listen(t, "unix", path)
+	check("another's", path, false)
+	if _, err := LeadsTo(path, 1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a socket that is not there: %v", err)
+	}
+}
+
 // TestUnixMany: a queue whose clients are too many to list has a length.
 func TestUnixMany(t *testing.T) {
 	const clients = 2500

@@ -3,6 +3,7 @@ package sockdiag
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,26 @@ func UnixSocket(inode uint32) (Unix, error) {
 		s, err = unixSocket(inode, show)
 	}
 	return s, err
+}
+
+// LeadsTo reports whether the path is that of the Unix socket with the inode: clients
+// that connect to it come to this socket. A program that unlinks the path of its
+// listener as it ends cuts the listener off, although every descriptor of it is as
+// good as before.
+func LeadsTo(path string, inode uint32) (bool, error) {
+	s, err := UnixSocket(inode)
+	if err != nil {
+		return false, err
+	}
+	var st unix.Stat_t
+	err = unix.Stat(path, &st)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return uint32(st.Ino) == s.File, nil
 }
 
 func unixSocket(inode, show uint32) (s Unix, err error) {
