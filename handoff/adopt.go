@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -74,7 +75,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 				return false, nil
 			}
 			receiving = context.WithoutCancel(ctx)
-		case limited(err) && ctx.Err() == nil:
+		case report.Limited(err) && ctx.Err() == nil:
 			limit.wait(ctx, err)
 		case err == io.EOF:
 			return true, nil
@@ -86,7 +87,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
 			return true, nil
 		default:
-			r.s.counters.refused.Add(1)
+			r.s.reporter.Count.Refused.Add(1)
 			r.s.reportf("parcel %q: %w: the rest is left in the store: %w", r.p.name, ErrLost, err)
 			return false, nil
 		}
@@ -120,14 +121,14 @@ func (r *reading) take(ctx context.Context, it *parcel.Item) error {
 		r.keep(it)
 		return nil
 	}
-	r.s.counters.refused.Add(1)
+	r.s.reporter.Count.Refused.Add(1)
 	r.refused[it.Kind+" "+it.Name]++
 	return it.Close()
 }
 
 func (r *reading) refuse(it *parcel.Item, err error) {
 	it.Close()
-	r.s.counters.refused.Add(1)
+	r.s.reporter.Count.Refused.Add(1)
 	r.s.reportf("parcel %q: %s %q: %w: %w", r.p.name, it.Kind, it.Name, ErrLost, err)
 }
 
@@ -178,7 +179,7 @@ func (r *reading) http(it *parcel.Item, rec protocol.Record, h *httpServer, g *g
 	}
 	switch err := h.tracker.Adopt(g, c, rec.Unread); {
 	case err == nil:
-		r.s.tookOver()
+		r.s.reporter.CountCarriedIn()
 	case errors.Is(err, http.ErrServerClosed):
 		r.passOn(it, c, rec)
 	default:
@@ -199,13 +200,13 @@ func (r *reading) conn(ctx context.Context, it *parcel.Item, rec protocol.Record
 		r.passOn(it, c, rec)
 		return
 	}
-	r.s.tookOver()
+	r.s.reporter.CountCarriedIn()
 	k.adopt(c, rec, slot)
 }
 
 // passOn leaves a connection that this generation has no time for to the next.
 func (r *reading) passOn(it *parcel.Item, c net.Conn, rec protocol.Record) {
-	r.s.tookOver()
+	r.s.reporter.CountCarriedIn()
 	r.e.carryOrLose(it.Kind, it.Name, c, rec)
 }
 

@@ -132,7 +132,7 @@ func (k *Carrier) start(c net.Conn, state []byte, slot bool) error {
 	k.mu.Unlock()
 	if closed {
 		c.Close()
-		k.s.counters.closed.Add(1)
+		k.s.reporter.Count.Closed.Add(1)
 		k.free(conn)
 		return fmt.Errorf("handoff: carrier %q: %w", k.name, ErrDraining)
 	}
@@ -202,13 +202,13 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err erro
 	switch cause := context.Cause(ctx); {
 	case errors.Is(err, ErrRefused):
 		k.refused.Do(func() { s.reportf("carrier %q: connection with %v: %w", k.name, c.RemoteAddr(), err) })
-		s.counters.refused.Add(1)
+		s.reporter.Count.Refused.Add(1)
 		c.Close()
 		return
 	case !errors.Is(err, ErrCarry):
 		c.Close()
 		if cause != nil {
-			s.counters.finished.Add(1)
+			s.reporter.Count.Finished.Add(1)
 		}
 		return
 	case cause == nil:
@@ -218,14 +218,14 @@ func (k *Carrier) finish(ctx context.Context, c *carried, carry []byte, err erro
 	default:
 		unread, err := buffered(c.Conn)
 		if err != nil {
-			s.lose(c, err)
+			s.reporter.Lose(c, err)
 			return
 		}
 		c.e.carryOrLose(protocol.KindConn, k.name, c.Conn, protocol.Record{Unread: unread, Data: carry})
 		return
 	}
 	c.Close()
-	s.counters.closed.Add(1)
+	s.reporter.Count.Closed.Add(1)
 }
 
 // maxBuffered bounds what a connection may hold back of what it has read.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -34,7 +35,7 @@ func (r *run) drain(cause error) error {
 	if cause != nil {
 		status += ": " + cause.Error()
 	}
-	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status(oneLine(status))))
+	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status(report.Clip(status, maxStatus))))
 	d := r.endFinally()
 	defer context.AfterFunc(hurried, func() {
 		d.skipLameDuck()

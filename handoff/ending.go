@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 )
 
 // settleTime is how long the end of an epoch waits for what is being taken over, and
@@ -101,8 +103,7 @@ func (r *run) carryOutEnd(d *ending) []error {
 	case <-time.After(lameDuck):
 	case <-d.hurry:
 	}
-	s.counters.drainBegan.Store(time.Now().UnixNano())
-	defer func() { s.counters.drainEnded.Store(time.Now().UnixNano()) }()
+	defer s.reporter.Count.DrainBegan()()
 	s.manifest.finish(true)
 	receive(d.ctx, r.probing.done)
 	for _, srv := range d.e.servers {
@@ -125,7 +126,7 @@ func (r *run) carryOutEnd(d *ending) []error {
 		errs = append(errs, out.close(ctx))
 		out.lighten()
 	}
-	errs = append(errs, s.losses.err())
+	errs = append(errs, s.reporter.Losses())
 	if !d.save() {
 		return errs
 	}
@@ -146,10 +147,10 @@ func (r *run) carryOutEnd(d *ending) []error {
 // finish ends everything that serves in an epoch, and returns what went wrong.
 func (r *run) finish(d *ending) (errs []error) {
 	s, e, ctx := r.s, d.e, d.ctx
-	e.endFinish(errDrainAlone)
+	e.endFinish(report.ErrDrainAlone)
 	cause := ErrDraining
 	if e.out.Load() == nil {
-		cause = errDrainAlone
+		cause = report.ErrDrainAlone
 	}
 	e.endCarry(cause)
 	e.background.end(ErrDraining)
@@ -193,7 +194,7 @@ func (r *run) finish(d *ending) (errs []error) {
 	}
 	for name, k := range s.carriers {
 		if n := k.end(ctx, e); n > 0 {
-			s.counters.closed.Add(uint64(n))
+			s.reporter.Count.Closed.Add(uint64(n))
 			errs = append(errs, fmt.Errorf("handoff: carrier %q: %d connections: %w: %w", name, n, ErrCut, context.Cause(ctx)))
 		}
 	}

@@ -2,7 +2,8 @@ package handoff
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 )
 
 // Conditions that a caller handles.
@@ -15,46 +16,43 @@ var (
 	ErrDuplicate = errors.New("the name is taken")
 
 	// ErrNotRunning: Run has not begun to serve.
-	ErrNotRunning = errors.New("the service does not run yet")
+	ErrNotRunning = report.ErrNotRunning
 
 	// ErrDraining: this generation is on its way out. It is the cause of a
 	// ConnFunc's context when that ends, and what the ReadFrom of a packet socket
 	// returns then.
-	ErrDraining = errors.New("the generation is draining")
+	ErrDraining = report.ErrDraining
 
 	// ErrNoSuccessor is in the cause of a ConnFunc's context, beside ErrDraining,
 	// where the connection cannot be carried on: there is no store to leave it in,
 	// or it is no socket. What the function returns is lost, and the connection is
 	// closed: it may say goodbye.
-	ErrNoSuccessor = errors.New("nobody can go on with the connection")
+	ErrNoSuccessor = report.ErrNoSuccessor
 
 	// ErrCarry is what a ConnFunc returns to have its connection carried on.
-	ErrCarry = errors.New("carry the connection on")
+	ErrCarry = report.ErrCarry
 
 	// ErrStateVersion: a saved state is of a version that the program cannot
 	// read.
-	ErrStateVersion = errors.New("the program cannot read that version of the state")
+	ErrStateVersion = report.ErrStateVersion
 
 	// ErrCut: work that was still under way when the drain ran out of time was
 	// cut.
-	ErrCut = errors.New("work was cut off at the end of the drain")
+	ErrCut = report.ErrCut
 
 	// ErrUnknown, in what Options.Report is told: something that was inherited has
 	// no use in this program, and was removed from the store and closed.
-	ErrUnknown = errors.New("inherited, and nothing here knows it")
+	ErrUnknown = report.ErrUnknown
 
 	// ErrNotKept: the fd store had no room, or the service has none. Where its size
 	// is known there is a *parcel.LimitError, too.
-	ErrNotKept = errors.New("the manager does not keep it, see FileDescriptorStoreMax= in systemd.service(5)")
+	ErrNotKept = report.ErrNotKept
 
 	// ErrRefused is what a ConnFunc returns for a connection whose state it cannot
 	// make sense of. The connection is closed, and counted as refused.
-	ErrRefused = errors.New("the state of the connection is refused")
+	ErrRefused = report.ErrRefused
 
 	// ErrLost, in what Options.Report is told: a connection, state or parcel could
 	// not be kept.
-	ErrLost = errors.New("lost in the hand-over")
+	ErrLost = report.ErrLost
 )
-
-// errDrainAlone ends the contexts of connections that cannot be carried.
-var errDrainAlone = fmt.Errorf("%w: %w", ErrDraining, ErrNoSuccessor)

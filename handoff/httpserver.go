@@ -110,13 +110,13 @@ func (h *httpServer) drain(ctx context.Context) error {
 			err := h.e.carryOut(ctx, protocol.KindHTTP, g.name, c.Conn, protocol.Record{Unread: c.ReadAhead}, func(err error) {
 				defer h.unsettled.Done()
 				if err != nil {
-					h.e.s.notCarried(err)
+					h.e.s.reporter.NotCarried(err)
 					h.tracker.GiveBack(c)
 				}
 			})
 			if err != nil {
 				h.unsettled.Done()
-				h.e.s.notCarried(err)
+				h.e.s.reporter.NotCarried(err)
 			}
 			return err
 		}

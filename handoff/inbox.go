@@ -98,7 +98,7 @@ func (in *inbox) look(p *received) bool {
 	case err == nil:
 		return true
 	case errors.Is(err, parcel.ErrFormat) || errors.Is(err, protocol.ErrRecord):
-		s.counters.refused.Add(1)
+		s.reporter.Count.Refused.Add(1)
 		s.reportf("parcel %q: %w: removed: %w", p.name, ErrUnknown, err)
 		in.done(p)
 	default: // of a later version, mostly
@@ -172,13 +172,13 @@ func (in *inbox) judge(saved savedState, best uint64) protocol.Fate {
 		}
 		return protocol.Drop
 	case st.loaded.Load() || saved.Generation < best:
-		s.counters.refused.Add(1)
+		s.reporter.Count.Refused.Add(1)
 		s.reportf("state %q of generation %d: %w: a later one was there", saved.Name, saved.Generation, ErrLost)
 		return protocol.Drop
 	default:
 		return protocol.Take
 	}
-	s.counters.refused.Add(1)
+	s.reporter.Count.Refused.Add(1)
 	if s.keeps(protocol.KindState, saved.Record) && (st == nil || st.Unreadable != Drop) {
 		s.reportf("kept for a later generation, until %v: %w", saved.Saved.Add(s.o.KeepStates).Format(time.RFC3339), err)
 		return protocol.Keep
@@ -268,7 +268,7 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 		return nil
 	}
 	if !strings.HasPrefix(d.Name, protocol.ParcelPrefix) || len(d.Files) != 1 {
-		s.counters.refused.Add(1)
+		s.reporter.Count.Refused.Add(1)
 		s.reportf("delivery of %d descriptors called %q: %w", len(d.Files), d.Name, ErrUnknown)
 		in.done(p)
 		return nil

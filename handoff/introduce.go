@@ -35,15 +35,6 @@ func (s *Service) readiness() []notify.Field {
 	return named
 }
 
-// tookOver counts a connection that the generation before has left.
-func (s *Service) tookOver() {
-	s.counters.carriedIn.Add(1)
-	select {
-	case s.arrived <- struct{}{}:
-	default:
-	}
-}
-
 // tellEvery is the least time between two counts that handoffd is told: thousands
 // of connections may come at once.
 const tellEvery = 100 * time.Millisecond
@@ -55,7 +46,7 @@ func (s *Service) tellCarried(ctx context.Context) error {
 	}
 	for {
 		select {
-		case <-s.arrived:
+		case <-s.reporter.CarriedIn():
 		case <-ctx.Done():
 			return nil
 		}
@@ -64,7 +55,7 @@ func (s *Service) tellCarried(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		n := s.counters.carriedIn.Load()
+		n := s.reporter.Count.CarriedIn.Load()
 		err := s.manager.Send(ctx, notify.Field{Key: protocol.KeyCarried, Value: strconv.FormatUint(n, 10)})
 		if ctx.Err() == nil {
 			s.report(err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -31,7 +32,7 @@ func (m *mailbox) run(ctx context.Context, s *Service) {
 	for {
 		d, err := m.intake.Next(ctx)
 		switch {
-		case limited(err):
+		case report.Limited(err):
 			limit.wait(ctx, err)
 			continue
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -84,7 +85,7 @@ func (s *Service) inspect(p *received) error {
 		}
 		return nil
 	})
-	if limited(err) {
+	if report.Limited(err) {
 		// There is no room for the descriptors that wait; there may be later.
 		s.reportf("parcel %q: %w", p.name, err)
 		err = nil

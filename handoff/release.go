@@ -74,7 +74,7 @@ func (r *run) resume(number uint64) error {
 		}
 		r.tasks.Go(func() {
 			<-d.done
-			s.counters.add(d.e)
+			s.count(d.e)
 			for _, err := range d.errs {
 				s.report(err)
 			}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/notify"
 )
+
+// maxStatus bounds a text for STATUS=.
+const maxStatus = 2048
 
 // A reload is under way.
 type reload struct {
@@ -72,20 +75,10 @@ func (r *run) reloadDone(err error) {
 		verdict = fmt.Sprintf("reload failed, the old configuration is in force: %v", err)
 		s.reportf("reload: %w", err)
 	}
-	s.report(s.manager.Send(context.Background(), notify.Ready(), notify.Status(oneLine(verdict))))
+	s.report(s.manager.Send(context.Background(), notify.Ready(), notify.Status(report.Clip(verdict, maxStatus))))
 	again := r.reload.again
 	r.reload = nil
 	if again {
 		r.reloadAsked()
 	}
-}
-
-// oneLine makes text fit for STATUS=.
-func oneLine(text string) string {
-	const most = 2048
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' }), " ")
-	if len(text) > most {
-		text = text[:most]
-	}
-	return strings.ToValidUTF8(text, "?")
 }

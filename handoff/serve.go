@@ -235,7 +235,7 @@ func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r p
 	entry := parcel.Entry{Kind: kind, Name: name, Payload: s.record(r), Descriptors: []syscall.Conn{sock}}
 	return out.put(ctx, entry, func(err error) {
 		if err == nil {
-			s.counters.carriedOut.Add(1)
+			s.reporter.Count.CarriedOut.Add(1)
 			c.Close()
 		}
 		settled(err)
@@ -247,7 +247,7 @@ func (e *epoch) carryOut(ctx context.Context, kind, name string, c net.Conn, r p
 func (e *epoch) carryOrLose(kind, name string, c net.Conn, r protocol.Record) {
 	settled := func(err error) {
 		if err != nil {
-			e.s.lose(c, err)
+			e.s.reporter.Lose(c, err)
 		}
 	}
 	if err := e.carryOut(context.Background(), kind, name, c, r, settled); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -22,15 +23,13 @@ import (
 // methods may be called at any time. All may be called by several goroutines. It
 // runs once.
 type Service struct {
-	o       Options
-	ctx     context.Context // of Open
-	set     *activation.Set
-	manager *notify.Notifier
-	intake  *parcel.Intake // nil where nothing is delivered after the start
-	store   store
-	reporter
-	counters counters
-	arrived  chan struct{} // holds a token when counters.carriedIn has grown
+	o        Options
+	ctx      context.Context // of Open
+	set      *activation.Set
+	manager  *notify.Notifier
+	intake   *parcel.Intake // nil where nothing is delivered after the start
+	store    store
+	reporter *report.Reporter
 
 	// What the service consists of. Run reads it without the lock, since nothing
 	// is added by then.
@@ -59,8 +58,7 @@ type Service struct {
 	stop       chan struct{} // closed by Stop
 	stopOnce   sync.Once
 
-	epoch  atomic.Pointer[epoch] // the present one
-	losses losses
+	epoch atomic.Pointer[epoch] // the present one
 }
 
 // Open begins a generation. It takes over what the process inherited
@@ -112,12 +110,11 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 		set:      set,
 		manager:  manager,
 		intake:   intake,
-		reporter: reporter{tell: o.Report},
+		reporter: report.New(o.Report),
 		names:    make(map[net.Listener]string),
 		packets:  make(map[string]*packetConn),
 		carriers: make(map[string]*Carrier),
 		states:   make(map[string]*state),
-		arrived:  make(chan struct{}, 1),
 		owned:    make(chan struct{}),
 		stop:     make(chan struct{}),
 	}

@@ -117,7 +117,7 @@ func (s *Service) load(ctx context.Context, saved savedState) error {
 		return fmt.Errorf("handoff: load state %q (version %d, %d bytes): %w", st.name, saved.Version, len(saved.Data), err)
 	}
 	st.loaded.Store(true)
-	s.counters.statesIn.Add(1)
+	s.reporter.Count.StatesIn.Add(1)
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (s *Service) save(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("handoff: save state %q: %w: %w", st.name, ErrLost, err))
 			continue
 		}
-		s.counters.statesOut.Add(1)
+		s.reporter.Count.StatesOut.Add(1)
 	}
 	return errors.Join(errs...)
 }

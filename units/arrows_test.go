@@ -72,7 +72,7 @@ var arrows = map[string][]string{
 	internal + "supervisor": {
 		internal + "generation", internal + "process", internal + "storeserver", internal + "manager", internal + "reexec",
 		internal + "rotation", internal + "workers", internal + "sockets", internal + "protocol", internal + "fd",
-		"activation", "notify", "handoff/parcel",
+		internal + "report", "activation", "notify", "handoff/parcel",
 	},
 
 	// The command. Only its daemon knows the supervisor.

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -95,25 +94,8 @@ func (a *above) status(text string) {
 	a.tell(func(_ context.Context, n *notify.Notifier) error { return n.Status(text) })
 }
 
-// clip makes text fit for STATUS=, and for a terminal.
-func clip(text string) string { return clipTo(1000, text) }
-
-func clipTo(most int, text string) string {
-	text = strings.Map(printable, strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	return text
-}
-
-// printable replaces what might tell a terminal to do something: a program may run
-// with less privilege than whoever asks for the status.
-func printable(r rune) rune {
-	if unicode.IsControl(r) && r != '\t' {
-		return '\uFFFD'
-	}
-	return r
-}
+// maxStatus bounds a text for STATUS=.
+const maxStatus = 1000
 
 // keep has the manager keep what a generation stored, in addition to this process.
 func (a *above) keep(e *entry) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -121,7 +122,7 @@ func (s *Supervisor) foresee(effects []generation.Effect) {
 			if s.note != "" {
 				s.text = fmt.Sprintf("%s (%s)", s.text, s.note)
 			}
-			s.text = clip(s.text)
+			s.text = report.Clip(s.text, maxStatus)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -49,7 +50,7 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 		s.mainPID(p, text)
 	}
 	if text, ok := m.Get("STATUS"); ok {
-		p.text = clip(text)
+		p.text = report.Clip(text, maxStatus)
 		s.change()
 	}
 	s.said(p, m)
@@ -69,7 +70,7 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 		p.stopTimer()
 		why := []string{p.why()}
 		if text, ok := m.Get("STATUS"); ok {
-			why = append(why, clip(text))
+			why = append(why, report.Clip(text, maxStatus))
 		}
 		s.feed(generation.Stopping{Gen: p.number, Why: strings.Trim(strings.Join(why, ", "), ", ")})
 	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 )
 
 // What is kept of a generation's standard error, for the reason of a verdict.
@@ -200,7 +202,7 @@ func (o *output) lines() []string {
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = strings.Map(printable, strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD"))
+		lines[i] = report.Printable(strings.TrimSuffix(line, "\r"))
 	}
 	return lines[max(0, len(lines)-tailLines):]
 }

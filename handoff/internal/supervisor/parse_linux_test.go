@@ -163,19 +163,3 @@ func TestParseStopSignal(t *testing.T) {
 		}
 	}
 }
-
-func TestClip(t *testing.T) {
-	long := strings.Repeat("ä", 2000)
-	for text, want := range map[string]string{
-		"":              "",
-		"a\nb\r\n\tc":   "a b c",
-		"\xff":          "\uFFFD",
-		"\x1b[31mred\a": "\uFFFD[31mred\uFFFD",
-		long:            strings.Repeat("ä", 500) + "...",
-		"x" + long[:20]: "x" + long[:20],
-	} {
-		if got := clip(text); got != want {
-			t.Errorf("clip(%.20q...) = %.40q..., want %.40q...", text, got, want)
-		}
-	}
-}

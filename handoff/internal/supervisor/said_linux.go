@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -23,7 +24,7 @@ const sayEvery = time.Second
 func (s *Supervisor) said(p *process, m notify.Message) {
 	before := p.says
 	if text, ok := m.Get(protocol.KeyVersion); ok {
-		p.says.Version = clipTo(64, text)
+		p.says.Version = report.Clip(text, 64)
 	}
 	if text, ok := m.Get(protocol.KeyCarried); ok {
 		if n, err := strconv.ParseUint(text, 10, 63); err == nil {
@@ -31,7 +32,7 @@ func (s *Supervisor) said(p *process, m notify.Message) {
 		}
 	}
 	for i, e := range excuses {
-		if text, ok := m.Get(e.Key); ok && clipTo(256, text) == text {
+		if text, ok := m.Get(e.Key); ok && report.Clip(text, 256) == text {
 			p.says.Excuses[i] = text
 		}
 	}
