@@ -10,7 +10,7 @@ import (
 const moment = 300 * time.Millisecond
 
 func cases() []ruleCase {
-	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, storeCases, handoffdCases)
+	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, storeCases, startCases, handoffdCases)
 }
 
 var syntaxCases = []ruleCase{
@@ -40,7 +40,7 @@ var socketCases = []ruleCase{
 	{rule: "reuse-port", base: "plain", bad: files{
 		"app.socket.d/test.conf": "[Socket]\nReusePort=yes\n",
 		"second.socket":          "[Socket]\nListenStream=8080\nReusePort=yes\n",
-		"second.service":         "[Unit]\nWants=second.socket\n[Service]\nType=notify\nExecStart=/usr/local/bin/app\n",
+		"second.service":         "[Unit]\nStartLimitIntervalSec=0\nWants=second.socket\n[Service]\nType=notify\nExecStart=/usr/local/bin/app\nRestart=on-failure\nRestartSec=1\n",
 	}},
 	{rule: "flush-pending", base: "plain", bad: dropIn("app.socket", "[Socket]\nFlushPending=yes"), lost: duringStop("stop")},
 	{rule: "backlog-capped", base: "plain", bad: dropIn("app.socket", "[Socket]\nBacklog=5000")},
@@ -99,7 +99,6 @@ var pairCases = []ruleCase{
 	{rule: "socket-shared", base: "plain", bad: files{
 		"other.service": "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nSockets=app.socket\nNonBlocking=yes\nExecStart=/usr/local/bin/app\n",
 	}},
-	{rule: "condition-on-service", base: "plain", bad: dropIn("app.service", "[Unit]\nConditionPathExists=/etc/app")},
 	{rule: "ip-filter-bypassed", base: "plain", bad: dropIn("app.service", "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost")},
 }
 
@@ -125,10 +124,9 @@ var processCases = []ruleCase{
 }
 
 var storeCases = []ruleCase{
-	{rule: "store-restart-no", base: "plain", bad: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=16\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(1)},
+	{rule: "store-restart-no", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=no\nFileDescriptorStoreMax=16\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(1)},
 	{rule: "store-start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=30\n[Service]\nFileDescriptorStoreMax=16\nRestart=on-failure\nRestartSec=0\nExecStart=\nExecStart=/usr/local/bin/app -store"),
 		mended: dropIn("app.service", "[Service]\nFileDescriptorStoreMax=16\nRestart=on-failure\nRestartSec=0\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(5)},
-	{rule: "start-limit", base: "plain", bad: dropIn("app.service", "[Unit]\nStartLimitIntervalSec=10\n[Service]\nRestart=always")},
 	{rule: "store-preserve-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=on-failure\nFileDescriptorStorePreserve=yes")},
 	{rule: "store-large", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=on-failure\nFileDescriptorStoreMax=8192")},
 }

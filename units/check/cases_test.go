@@ -18,7 +18,7 @@ var good = map[string]files{
 	"plain": {
 		"app.socket": "[Socket]\nListenStream=8080\n[Install]\nWantedBy=sockets.target\n",
 		"app.service": "[Unit]\nWants=app.socket\nAfter=app.socket\nStartLimitIntervalSec=0\n" +
-			"[Service]\nType=notify\nExecStart=/usr/local/bin/app\nNonBlocking=yes\nKillMode=mixed\n",
+			"[Service]\nType=notify\nExecStart=/usr/local/bin/app\nNonBlocking=yes\nKillMode=mixed\nRestart=on-failure\nRestartSec=1\n",
 	},
 	"handoffd": {
 		"app.socket": "[Socket]\nListenStream=8080\n[Install]\nWantedBy=sockets.target\n",

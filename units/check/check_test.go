@@ -234,7 +234,7 @@ func TestAddressFamilies(t *testing.T) {
 
 // ExampleCheck checks a pair in a folder.
 func ExampleCheck() {
-	pairs, err := Load(Folders{Dirs: []string{"testdata/debian/cups-daemon/system"}}, "cups.socket")
+	pairs, err := Load(Folders{Dirs: []string{"testdata/shop"}}, "shop.service")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -244,7 +244,7 @@ func ExampleCheck() {
 			fmt.Printf("%s:%d: %s\n", path.Base(f.File), f.Line, f.Reason)
 		}
 	}
-	// Output: cups.socket:3: PartOf=cups.service shuts the socket whenever the service stops or restarts
+	// Output: shop.service:8: a start that fails while a client waits shuts the socket for good
 }
 
 // ExampleDropIns mends what a drop-in can.

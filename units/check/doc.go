@@ -18,8 +18,9 @@
 // stopped, restarted and reloaded, its process crashes, the machine boots. In one of
 // these a client would be refused, cut or left without an answer although the
 // program does what it should. The tests of this package show each such loss, and
-// its mend, on real systemds. What takes a flood or a crash loop is [Unwise], and so
-// is what only confuses. [Ineffective] is what systemd ignores, or what cannot do
+// its mend, on real systemds. A start may fail as well, if only once: what keeps every
+// later client away is a loss then. What takes a flood is [Unwise], and so is what only
+// confuses. [Ineffective] is what systemd ignores, or what cannot do
 // what it seems to.
 //
 // The package knows what unit files say, and of programs handoffd's command line, that

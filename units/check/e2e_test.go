@@ -27,6 +27,7 @@ func TestLosses(t *testing.T) {
 		}
 		m.InstallFile("/usr/local/bin/app", app, 0o755)
 		m.InstallFile("/usr/local/bin/handoffd", handoffd, 0o755)
+		m.WriteFile("/usr/local/bin/fragile", []byte("#!/bin/sh\n[ -e /run/ok ] || exit 1\nexec /usr/local/bin/app\n"), 0o755)
 		for _, c := range cases() {
 			if c.lost == nil {
 				continue
@@ -284,6 +285,26 @@ func (e *experiment) state(states ...string) {
 			e.t.Fatalf("the service is %s, want %q", e.m.Property("app.service", "ActiveState"), states)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// tries waits until systemd has tried to start a unit so often, or has given up the
+// socket.
+func (e *experiment) tries(unit string, times int) {
+	e.t.Helper()
+	if e.bad { // a socket that is kept makes the test fail
+		times = 1000
+	}
+	seen := make(map[string]bool)
+	for end := time.Now().Add(time.Minute); len(seen) <= times; {
+		state := e.m.Systemctl("show", "-p", "ActiveState", "--value", "app.socket")
+		if strings.TrimSpace(state) == "failed" {
+			return
+		}
+		seen[e.m.Systemctl("show", "-p", "ConditionTimestampMonotonic", "-p", "AssertTimestampMonotonic", "-p", "InactiveExitTimestampMonotonic", unit)] = true
+		if time.Now().After(end) {
+			e.t.Fatalf("after %d tries the socket is %s", len(seen), state)
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ type Rule struct {
 	Severity Severity `json:"severity"`
 	Doc      string   `json:"doc"`              // what it looks for, and why that is bad
 	Man      string   `json:"man"`              // "systemd.socket(5)"
+	Reason   string   `json:"reason"`           // why it is of this severity
 	Issues   []int    `json:"issues,omitempty"` // threads about it at github.com/systemd/systemd
 
 	check func(c *checker)
@@ -68,7 +69,7 @@ func Rules() []Rule {
 
 // rules is the table. Its order is that of the findings about one line.
 func rules() []Rule {
-	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, storeRules, handoffdRules)
+	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, storeRules, startRules, handoffdRules)
 }
 
 // A Finding is one thing that is wrong with a unit.

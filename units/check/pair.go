@@ -18,6 +18,7 @@ type Pair struct {
 	missing map[string]string // names in Sockets= that no unit has, and why
 	others  []*Unit           // further services that inherit one of the sockets
 	known   map[string]bool   // the names of Units
+	absent  map[string]bool   // the names of units that the service needs, and that there are not
 }
 
 // Load reads the units of these names, each with its other half: a socket with its

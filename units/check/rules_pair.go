@@ -76,11 +76,6 @@ var pairRules = []Rule{
 		check: (*checker).nonBlocking,
 	},
 	{
-		ID: "condition-on-service", Severity: Unwise, Man: "systemd.unit(5)", Issues: []int{2467, 3167},
-		Doc:   "Where a condition of the service does not hold, each connection starts it in vain, again and again, until the socket reaches its trigger limit and fails. In the socket the condition keeps it from listening at all.",
-		check: (*checker).conditionOnService,
-	},
-	{
 		ID: "ip-filter-bypassed", Severity: Ineffective, Man: "systemd.resource-control(5)",
 		Doc:   "IPAddressDeny= of a service does not bind the sockets that it inherits: those obey the lists of the socket unit.",
 		check: (*checker).ipFilterBypassed,
@@ -272,26 +267,6 @@ func (c *checker) socketShared() {
 			if ok {
 				c.report(service, o, fmt.Sprintf("%s and %s both inherit %s", service.Name, other.Name, s.Name),
 					"a socket of its own for each; or in both NonBlocking=yes and StartLimitIntervalSec=0")
-			}
-		}
-	}
-}
-
-func (c *checker) conditionOnService() {
-	service := c.service()
-	if service == nil {
-		return
-	}
-	for _, s := range c.listening() {
-		of := make(map[Assign]bool)
-		for _, o := range s.held {
-			of[Assign{Name: o.Name, Value: o.Value}] = true
-		}
-		for _, o := range service.held {
-			condition := o.Section == "Unit" && strings.HasPrefix(o.Name, "Condition") && o.Value != ""
-			if condition && !of[Assign{Name: o.Name, Value: o.Value}] {
-				c.report(service, o, fmt.Sprintf("where the condition does not hold, connections start the service in vain until %s fails", s.Name),
-					"put it into the socket too").Fix = []Assign{{s.Name, "Unit", o.Name, o.Value}}
 			}
 		}
 	}

@@ -18,11 +18,6 @@ var storeRules = []Rule{
 		check: (*checker).storeStartLimit,
 	},
 	{
-		ID: "start-limit", Severity: Unwise, Man: "systemd.unit(5)", Issues: []int{11553},
-		Doc:   "When a service hits its start limit its sockets fail with it, and stay shut until somebody starts them: a crash that five restarts in a row do not mend becomes an outage that outlasts its cause.",
-		check: (*checker).startLimit,
-	},
-	{
 		ID: "store-preserve-ignored", Severity: Ineffective, Man: "systemd.service(5)",
 		Doc:   "FileDescriptorStorePreserve= keeps a store that FileDescriptorStoreMax= leaves without a place.",
 		check: (*checker).storePreserveIgnored,
@@ -59,24 +54,30 @@ func (c *checker) storeRestartNo() {
 // restart adds to f what starts a service that stores again, however often it crashes:
 // without one of these lines, the others would only turn one loss into another.
 func (c *checker) restart(f *Finding) {
-	if preserved, _ := parseBool(c.Service.value("Service", "FileDescriptorStorePreserve")); !c.Service.restarts() && !preserved {
+	if !c.Service.retries() {
 		f.set("Service", "Restart", "on-failure")
 	}
-	if c.Service.limited() {
+	if c.Service.startLimited() || c.Service.span(0, "Service", "RestartSec") == 0 {
 		f.set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
 	}
 }
 
-// limited reports whether restarts alone can bring a service to its start limit.
-func (u *Unit) limited() bool {
-	interval := u.span(10*time.Second, "Unit", "StartLimitIntervalSec", "StartLimitInterval")
+// startLimit is how often a service may be started in an interval.
+func (u *Unit) startLimit() (interval time.Duration, burst int) {
+	interval = u.span(10*time.Second, "Unit", "StartLimitIntervalSec", "StartLimitInterval")
 	if _, ok := u.last("Service", "StartLimitInterval"); ok {
 		interval = u.span(interval, "Service", "StartLimitInterval")
 	}
-	burst := u.count(5, "Unit", "StartLimitBurst")
+	burst = u.count(5, "Unit", "StartLimitBurst")
 	if _, ok := u.last("Service", "StartLimitBurst"); ok {
 		burst = u.count(burst, "Service", "StartLimitBurst")
 	}
+	return interval, burst
+}
+
+// limited reports whether restarts alone can bring a service to its start limit.
+func (u *Unit) limited() bool {
+	interval, burst := u.startLimit()
 	pause := u.span(100*time.Millisecond, "Service", "RestartSec")
 	return interval > 0 && burst > 0 && pause < interval/time.Duration(burst)
 }
@@ -92,16 +93,6 @@ func (c *checker) storeStartLimit() {
 	}
 	c.report(service, at,
 		"a few restarts in a row reach the start limit: then systemd closes what the service stored, and its sockets", "StartLimitIntervalSec=0, with a RestartSec= that keeps a crash loop slow").
-		set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
-}
-
-func (c *checker) startLimit() {
-	service := c.service()
-	if service == nil || service.storeMax() > 0 || !service.restarts() || !service.limited() || len(c.listening()) == 0 {
-		return
-	}
-	c.report(service, service.at("Service", "Restart"),
-		"a crash loop reaches the start limit, and then the sockets fail too", "StartLimitIntervalSec=0, with a RestartSec= that keeps a crash loop slow").
 		set("Unit", "StartLimitIntervalSec", "0").set("Service", "RestartSec", "1")
 }
 

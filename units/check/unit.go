@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -217,6 +218,21 @@ func (u *Unit) names(section string, options ...string) map[string]units.Option 
 		}
 	}
 	return names
+}
+
+// A named is the name of a unit, and where it stands.
+type named struct {
+	name string
+	at   units.Option
+}
+
+// sortedNames is names in the order of the alphabet.
+func (u *Unit) sortedNames(section string, options ...string) (all []named) {
+	names := u.names(section, options...)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, named{name, names[name]})
+	}
+	return all
 }
 
 // yes reports whether a boolean option is on, and where that was said.
