@@ -25,6 +25,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func init() { helpers["hold"] = hold }
@@ -326,7 +327,7 @@ func (g *benchGeneration) wait(ctx context.Context, c net.Conn, state []byte) ([
 }
 
 func (g *benchGeneration) await(b *testing.B, n int) {
-	for deadline := time.Now().Add(patience); g.served.Load() < int64(n); time.Sleep(100 * time.Microsecond) {
+	for deadline := time.Now().Add(poll.Patience); g.served.Load() < int64(n); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(deadline) {
 			b.Fatalf("%d of %d connections", g.served.Load(), n)
 		}

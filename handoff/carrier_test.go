@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestConnFuncAlone: where nothing can be carried, a ConnFunc is told so and has
@@ -96,7 +98,7 @@ func TestStubbornConnFunc(t *testing.T) {
 		close(entered)
 		for {
 			// It sets its own deadline each time, and so is woken each time.
-			c.SetReadDeadline(time.Now().Add(inTime))
+			c.SetReadDeadline(time.Now().Add(poll.Patience))
 			if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil, err
 			}
@@ -145,7 +147,7 @@ func TestMaxConns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(inTime))
+		c.SetDeadline(time.Now().Add(poll.Patience))
 		return c
 	}
 	first := dial()
@@ -200,7 +202,7 @@ func TestHandoverAfterHijack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(inTime))
+	c.SetDeadline(time.Now().Add(poll.Patience))
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	<-hijacked
 	s.Stop()

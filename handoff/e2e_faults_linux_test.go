@@ -5,10 +5,10 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-go/holdfast/handoff"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -28,13 +28,9 @@ func dialer(t *testing.T, m *systemdtest.Machine) func() (net.Conn, error) {
 func settled(t *testing.T, m *systemdtest.Machine) {
 	t.Helper()
 	handoff.Connect(t, dialer(t, m), 1)
-	holds := ""
-	for deadline := time.Now().Add(time.Minute); holds != "2"; time.Sleep(10 * time.Millisecond) {
-		if holds = m.Property("app.service", "NFileDescriptorStore"); time.Now().After(deadline) {
-			t.Errorf("the store holds %s, want the listener and the manifest", holds)
-			break
-		}
-	}
+	poll.UntilEqual(t, "what the store holds, the listener and the manifest", "2", func() string {
+		return m.Property("app.service", "NFileDescriptorStore")
+	})
 }
 
 // TestKilledUnderSystemd kills a generation while it drains, and while the next
@@ -144,13 +140,13 @@ func TestStuckUnderSystemd(t *testing.T) {
 		m.InstallFile(program, exe, 0o755)
 		stuck := func(ended func() bool) {
 			t.Helper()
-			for deadline := time.Now().Add(time.Minute); !ended(); time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Errorf("it does not end:\n%s", m.Journal("-u", "app.service"))
+			defer func() {
+				if t.Failed() {
+					t.Logf("the service says:\n%s", m.Journal("-u", "app.service"))
 					m.TrySystemctl("kill", "-s", "KILL", "app.service")
-					return
 				}
-			}
+			}()
+			poll.Until(t, "it ends", ended)
 		}
 		state := func(want string) func() bool {
 			return func() bool { return m.Property("app.service", "ActiveState") == want }

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -63,12 +64,8 @@ func restartUnderLoad(t *testing.T, o loadtest.Options, restarts int, requests i
 		load.Wait()
 	}()
 	for i := range restarts + 1 {
-		deadline := time.Now().Add(2 * time.Minute)
-		for want := requests * int64(i+1) / int64(restarts+1); load.Counts().OK < want; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("clients make no progress: %v", load.Counts())
-			}
-		}
+		want := requests * int64(i+1) / int64(restarts+1)
+		poll.Until(t, "the clients make progress", func() bool { return load.Counts().OK >= want })
 		if i < restarts {
 			restart()
 		}
@@ -147,33 +144,29 @@ func TestPortIsKept(t *testing.T) {
 // store in its own time.
 func awaitRefused(t *testing.T, m *systemdtest.Machine, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	poll.Until(t, address+" refuses: nobody wants this port", func() bool {
 		c, err := m.Dial(t.Context(), "tcp", address)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return
-		}
 		if err == nil {
 			c.Close()
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("dial %s: %v, want refused: nobody wants this port", address, err)
-		}
-	}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 }
 
 // awaitJournal waits until the service has said something so many times: a state is
 // loaded after READY=1.
 func awaitJournal(t *testing.T, m *systemdtest.Machine, text string, times int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		log := m.Journal("-u", "app.service")
-		if strings.Count(log, text) == times {
-			return
+	log := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("the service says:\n%s", log)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it was said %d times, want %d: %q:\n%s", strings.Count(log, text), times, text, log)
-		}
-	}
+	}()
+	poll.UntilEqual(t, fmt.Sprintf("how often it says %q", text), times, func() int {
+		log = m.Journal("-u", "app.service")
+		return strings.Count(log, text)
+	})
 }
 
 // strict is as strict a sandbox as works with sockets of the Internet: the

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // connect opens connections to the echo listener.
@@ -283,7 +284,7 @@ func TestUnknownCarrier(t *testing.T) {
 		app := appConfig{Echo: inherited, HTTP: inherited}
 		g := m.start(app)
 		clients := connect(t, addr, 4)
-		other := appConfig{HTTP: inherited, KeepConns: patience}
+		other := appConfig{HTTP: inherited, KeepConns: poll.Patience}
 		for range 2 {
 			g = m.replace(g, other)
 			if !slices.Contains(m.stored(), protocol.ParcelPrefix) {
@@ -326,7 +327,7 @@ func TestFileLimitOfSender(t *testing.T) {
 		defer c.Close()
 		clients = append(clients, newSummer(c))
 	}
-	waitFor(t, func() bool { return openFiles(t, g.cmd.Process.Pid) == int(full.Files) }, "there are descriptors to spare")
+	poll.Until(t, "no descriptor is to spare", func() bool { return openFiles(t, g.cmd.Process.Pid) == int(full.Files) })
 	g = m.restart(g, app)
 	if alive := Step(t, clients); alive != n+more {
 		t.Errorf("%d of %d connections went on", alive, n+more)

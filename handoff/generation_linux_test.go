@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // A generation is a process that the manager has started.
@@ -123,7 +125,7 @@ func (g *generation) said() []string {
 // await waits until the generation has said an assignment that begins so, n times.
 func (g *generation) await(prefix string, n int) {
 	g.m.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(poll.Patience)
 	for {
 		g.mu.Lock()
 		count := 0
@@ -160,7 +162,7 @@ func (g *generation) wait() error {
 	select {
 	case <-g.exited:
 		return g.err
-	case <-time.After(patience):
+	case <-time.After(poll.Patience):
 		g.m.t.Fatalf("generation %d does not end:\n%s", g.number, g.out.String())
 		return nil
 	}
@@ -168,7 +170,7 @@ func (g *generation) wait() error {
 
 // owned tells the generation that no other holds anything.
 func (g *generation) owned() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	if err := g.deliverer.Owned(ctx); err != nil {
 		g.m.t.Error(err)
@@ -215,30 +217,25 @@ func (g *generation) reported() []string {
 // printed waits until the generation has printed a line that begins so.
 func (g *generation) printed(prefix string) string {
 	g.m.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	printed := ""
+	poll.Until(g.m.t, fmt.Sprintf("generation %d has printed %q", g.number, prefix), func() bool {
 		for line := range strings.Lines(g.out.String()) {
 			if strings.HasPrefix(line, prefix) {
-				return strings.TrimSpace(line)
+				printed = strings.TrimSpace(line)
+				return true
 			}
 		}
-		if time.Now().After(deadline) {
-			g.m.t.Fatalf("generation %d has not printed %q:\n%s", g.number, prefix, g.out.String())
-		}
-	}
+		return false
+	})
+	return printed
 }
 
 // mustReport waits until Options.Report was told something with all these parts.
 func (g *generation) mustReport(parts ...string) {
 	g.m.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		reports := g.reported()
-		if slices.ContainsFunc(reports, func(r string) bool {
+	poll.Until(g.m.t, fmt.Sprintf("generation %d reports something with %q", g.number, parts), func() bool {
+		return slices.ContainsFunc(g.reported(), func(r string) bool {
 			return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(r, p) })
-		}) {
-			return
-		}
-		if time.Now().After(deadline) {
-			g.m.t.Fatalf("generation %d reported %q, want one with %q", g.number, reports, parts)
-		}
-	}
+		})
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestHTTP replaces a server under clients that keep their connections, half of
@@ -30,7 +31,7 @@ func TestHTTP(t *testing.T) {
 			PostEvery: 2,
 			Check:     loadtest.ByMethod(nil, loadtest.Digest),
 			Duration:  10 * time.Minute,
-			Timeout:   patience,
+			Timeout:   poll.Patience,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -70,13 +71,8 @@ func TestHTTP(t *testing.T) {
 // progress waits until clients have had n answers more.
 func progress(t *testing.T, load *loadtest.Load, n int64) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for want := load.Counts().OK + n; load.Counts().OK < want; {
-		if time.Now().After(deadline) {
-			t.Fatalf("clients make no progress: %v", load.Counts())
-		}
-		time.Sleep(time.Millisecond)
-	}
+	want := load.Counts().OK + n
+	poll.Until(t, "the clients make progress", func() bool { return load.Counts().OK >= want })
 }
 
 // TestCarry replaces a server under connections that have a state of their own.
@@ -150,7 +146,7 @@ func TestHijacked(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
+			c.SetDeadline(time.Now().Add(poll.Patience))
 			s := newSummer(c)
 			request := []byte("GET /upgrade HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: sum\r\n\r\n")
 			for range ahead {
@@ -203,7 +199,7 @@ func TestBackPressure(t *testing.T) {
 		} else {
 			g = m.restart(g, few)
 		}
-		waitFor(t, func() bool { return strings.Count(g.out.String(), "adopted") == 10 }, "10 connections are not adopted")
+		poll.UntilEqual(t, "the number of connections adopted", 10, func() int { return strings.Count(g.out.String(), "adopted") })
 		g.stop()
 		if c := g.counters(); c.Closed != 0 || c.Refused != 0 {
 			t.Errorf("of 10 at once: %+v", c)
@@ -234,7 +230,7 @@ func TestSeveralListeners(t *testing.T) {
 				return new(net.Dialer).DialContext(ctx, network, addr)
 			}}
 			defer transport.CloseIdleConnections()
-			clients = append(clients, &http.Client{Transport: transport, Timeout: patience})
+			clients = append(clients, &http.Client{Transport: transport, Timeout: poll.Patience})
 		}
 		for range 4 {
 			for _, client := range clients {

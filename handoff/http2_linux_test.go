@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestHTTP2: clients that speak HTTP/2 are told to go away, and lose no request.
@@ -20,7 +22,7 @@ func TestHTTP2(t *testing.T) {
 		addr := m.listen("https", "tcp", "127.0.0.1:0")
 		// On a busy machine a client may take longer for the next step of its handshake
 		// than a server should wait.
-		app := appConfig{HTTPS: inherited, Grace: patience / 2}
+		app := appConfig{HTTPS: inherited, Grace: poll.Patience / 2}
 		g := m.start(app)
 		load := StartHTTP2Load(t, new(net.Dialer).DialContext, addr, true)
 		const replacements = 5
@@ -83,7 +85,7 @@ func StartHTTP2Load(t *testing.T, dial func(ctx context.Context, network, addr s
 			DialTLSContext: c.connect,
 		}
 		transport.Protocols.SetUnencryptedHTTP2(true)
-		client := &http.Client{Transport: transport, Timeout: patience}
+		client := &http.Client{Transport: transport, Timeout: poll.Patience}
 		var streams sync.WaitGroup
 		for range 4 {
 			streams.Go(func() {
@@ -130,7 +132,7 @@ func (l *HTTP2Load) Progress(t *testing.T) {
 	t.Helper()
 	for _, c := range l.clients {
 		enough := c.answered.Load() + 50
-		waitFor(t, func() bool { return c.answered.Load() >= enough || t.Failed() }, "no answers")
+		poll.Until(t, "enough answers", func() bool { return c.answered.Load() >= enough || t.Failed() })
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // crowd makes this process one of a user without privileges who has n
@@ -41,7 +42,7 @@ func TestInFlightLimit(t *testing.T) {
 	const clients = 400 // two messages
 	m := newManager(t)
 	addr := m.listen("http", "tcp", "127.0.0.1:0")
-	app := appConfig{HTTP: inherited, State: 1, Files: 2 * clients, Grace: patience / 2}
+	app := appConfig{HTTP: inherited, State: 1, Files: 2 * clients, Grace: poll.Patience / 2}
 	crowded := app
 	crowded.InFlight = clients // one message is too many for the next
 	g := m.start(crowded)
@@ -52,7 +53,7 @@ func TestInFlightLimit(t *testing.T) {
 		PostEvery: 2,
 		Check:     loadtest.ByMethod(nil, loadtest.Digest),
 		Duration:  10 * time.Minute,
-		Timeout:   patience,
+		Timeout:   poll.Patience,
 	})
 	if err != nil {
 		t.Fatal(err)

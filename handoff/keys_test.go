@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // certificate makes one for localhost.
@@ -52,8 +54,8 @@ func handshake(t *testing.T, server *tls.Config, cache tls.ClientSessionCache, v
 		t.Fatal(err)
 	}
 	defer b.Close()
-	a.SetDeadline(time.Now().Add(inTime))
-	b.SetDeadline(time.Now().Add(inTime))
+	a.SetDeadline(time.Now().Add(poll.Patience))
+	b.SetDeadline(time.Now().Add(poll.Patience))
 	done := make(chan error, 1)
 	go func() {
 		c := tls.Server(b, server)

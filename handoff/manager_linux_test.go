@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,10 +21,8 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
-
-// patience bounds every wait of these tests: a loaded machine is slow.
-const patience = 60 * time.Second
 
 // A manager plays systemd (a restart: the old generation stops, then the new one
 // starts) and handoffd (a reload: the new one starts, then the old one drains) to
@@ -229,7 +226,7 @@ func (m *manager) deliver() {
 	if !m.overlap || m.current == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	for _, s := range m.store {
 		if !s.isParcel() || s.holder != nil {
@@ -347,9 +344,5 @@ func bothWays(t *testing.T, f func(t *testing.T, m *manager)) {
 // holds waits until the store holds exactly that, as stored names it.
 func (m *manager) holds(want ...string) {
 	m.t.Helper()
-	for deadline := time.Now().Add(patience); !slices.Equal(m.stored(), want); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			m.t.Fatalf("in the store: %q, want %q", m.stored(), want)
-		}
-	}
+	poll.UntilEqual(m.t, "what is in the store", want, m.stored)
 }

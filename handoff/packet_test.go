@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func newTestPacketConn(t *testing.T) (p *packetConn, client net.Conn, owned chan struct{}) {
@@ -56,7 +57,7 @@ func expect(t *testing.T, ch <-chan datagram, text string, errs ...error) {
 		if d.text != text || len(errs) == 0 && d.err != nil {
 			t.Errorf("got %q, %v", d.text, d.err)
 		}
-	case <-time.After(inTime):
+	case <-time.After(poll.Patience):
 		t.Fatal("ReadFrom does not return")
 	}
 }
@@ -99,7 +100,7 @@ func TestPacketConn(t *testing.T) {
 			p.drain()
 			expect(t, ch, "", ErrDraining, net.ErrClosed)
 			// A deadline of the program's does not bring reading back.
-			p.SetReadDeadline(time.Now().Add(inTime))
+			p.SetReadDeadline(time.Now().Add(poll.Patience))
 			client.Write([]byte("for the next generation"))
 			expect(t, readOne(p), "", ErrDraining, net.ErrClosed)
 			if _, err := p.WriteTo([]byte("answer"), client.LocalAddr()); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestQuiesce leaves the rotation and comes back under clients that come all the
@@ -70,11 +71,7 @@ func TestQuiesce(t *testing.T) {
 	await := func(count *atomic.Int64) {
 		t.Helper()
 		more := count.Load() + served
-		for deadline := time.Now().Add(inTime); count.Load() < more; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d served, %d refused, %d lost", ok.Load(), refused.Load(), lost.Load())
-			}
-		}
+		poll.Until(t, "more clients were served or refused", func() bool { return count.Load() >= more })
 	}
 	for i := range times {
 		await(&ok)
@@ -141,12 +138,12 @@ func TestQuiesce(t *testing.T) {
 
 // visit makes one request on a connection of its own.
 func visit(address string) error {
-	c, err := net.DialTimeout("tcp", address, inTime)
+	c, err := net.DialTimeout("tcp", address, poll.Patience)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(inTime))
+	c.SetDeadline(time.Now().Add(poll.Patience))
 	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -159,7 +156,7 @@ func visit(address string) error {
 
 // TestQuiesceIsUndone: a Quiesce that was ended leaves the service as it was.
 func TestQuiesceIsUndone(t *testing.T) {
-	for _, lameDuck := range []time.Duration{0, inTime} {
+	for _, lameDuck := range []time.Duration{0, poll.Patience} {
 		s := plain(t, Options{LameDuck: lameDuck})
 		ln := listening(t, s, "http")
 		if err := s.Serve(ln, &http.Server{Handler: s.ReadyHandler()}); err != nil {
@@ -176,8 +173,7 @@ func TestQuiesceIsUndone(t *testing.T) {
 		}
 		quiet := make(chan error, 1)
 		go func() { quiet <- s.Quiesce(t.Context()) }()
-		for deadline := time.Now().Add(inTime); s.Ready() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		}
+		poll.Until(t, "it is not ready", func() bool { return !s.Ready() })
 		s.Stop()
 		if err := result(t, done); err != nil {
 			t.Error(err)

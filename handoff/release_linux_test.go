@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // release begins to replace old by g, which is ready, as handoffd does where old can
@@ -34,7 +35,7 @@ func (m *manager) release(old, g *generation, deliver bool) {
 // order has the manager tell g something.
 func (g *generation) order(what string, send func(context.Context) error) {
 	g.m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	if err := send(ctx); err != nil {
 		g.m.t.Fatalf("%s: %v", what, err)
@@ -44,11 +45,11 @@ func (g *generation) order(what string, send func(context.Context) error) {
 // replied waits until g has said that.
 func (g *generation) replied(want parcel.Reply) {
 	g.m.t.Helper()
-	waitFor(g.m.t, func() bool {
+	poll.Until(g.m.t, fmt.Sprintf("generation %d says %+v", g.number, want), func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return slices.Contains(g.replies, want)
-	}, fmt.Sprintf("generation %d does not say %+v", g.number, want))
+	})
 }
 
 // handOver replaces old by g as handoffd does where old can resume.
@@ -59,11 +60,11 @@ func (m *manager) handOver(old *generation, app appConfig) *generation {
 	m.release(old, g, true)
 	old.replied(parcel.Reply{Released: uint64(g.number)})
 	m.reclaim(old)
-	waitFor(m.t, func() bool {
+	poll.Until(m.t, "the successor has taken all", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return !slices.ContainsFunc(m.store, func(s *stored) bool { return s.holder == g && s.delivery != 0 })
-	}, "the successor has not taken all")
+	})
 	g.owned()
 	old.stop()
 	return g
@@ -88,21 +89,18 @@ func askCount(t *testing.T, addr string) int64 {
 	}
 	defer c.Close()
 	b := make([]byte, 64)
-	for deadline := time.Now().Add(patience); ; {
+	n := 0
+	poll.Until(t, "somebody answers", func() bool {
 		c.Write([]byte("0"))
 		c.SetReadDeadline(time.Now().Add(time.Second)) // while nobody reads the answer takes its time
-		n, err := c.Read(b)
-		if err == nil {
-			v, err := strconv.ParseInt(string(b[:n]), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nobody answers")
-		}
+		n, err = c.Read(b)
+		return err == nil
+	})
+	v, err := strconv.ParseInt(string(b[:n]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return v
 }
 
 // world is a service with something of everything, and its clients.
@@ -135,7 +133,7 @@ func (w *world) clients() {
 	var err error
 	w.load, err = loadtest.Start(w.t.Context(), loadtest.Options{
 		URL: "http://" + w.http + "/sum", Clients: 8, KeepAlive: true, PostEvery: 1,
-		Check: loadtest.ByMethod(nil, loadtest.Digest), Duration: 10 * time.Minute, Timeout: patience,
+		Check: loadtest.ByMethod(nil, loadtest.Digest), Duration: 10 * time.Minute, Timeout: poll.Patience,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -171,7 +169,7 @@ func (w *world) step() {
 	defer c.Close()
 	c.Write([]byte("5"))
 	w.counted += 5
-	waitFor(w.t, func() bool { return askCount(w.t, w.packet) == w.counted }, fmt.Sprintf("the count is not %d", w.counted))
+	poll.UntilEqual(w.t, "the count", w.counted, func() int64 { return askCount(w.t, w.packet) })
 }
 
 // check has no client miss anything.
@@ -228,7 +226,7 @@ func TestResume(t *testing.T) {
 			g := w.m.start(w.app)
 			w.clients()
 			bad := w.app
-			bad.Crash, bad.DrainTimeout = c.crash, patience
+			bad.Crash, bad.DrainTimeout = c.crash, poll.Patience
 			for range 3 {
 				next := w.m.spawn(bad)
 				next.await("READY=1", 1)
@@ -283,7 +281,7 @@ func TestResumeBesideWork(t *testing.T) {
 	bad := w.m.spawn(w.app)
 	bad.await("READY=1", 1)
 	w.m.release(g, bad, false)
-	waitFor(t, func() bool { return len(w.m.stored()) > 1 }, "no parcel in the store") // it has begun
+	poll.Until(t, "a parcel is in the store", func() bool { return len(w.m.stored()) > 1 }) // it has begun
 	bad.cmd.Process.Kill()
 	bad.wait()
 	bad.close()
@@ -291,7 +289,7 @@ func TestResumeBesideWork(t *testing.T) {
 	g.replied(parcel.Reply{Resumed: uint64(bad.number)})
 	w.step()
 	next := w.m.handOver(g, w.app)
-	slow.SetDeadline(time.Now().Add(patience))
+	slow.SetDeadline(time.Now().Add(poll.Patience))
 	r := bufio.NewReader(slow)
 	for _, pid := range []int{g.cmd.Process.Pid, next.cmd.Process.Pid} {
 		answer, err := http.ReadResponse(r, nil)

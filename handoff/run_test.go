@@ -10,10 +10,9 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
-)
 
-// inTime bounds the waits of these tests.
-const inTime = 60 * time.Second
+	"github.com/holdfast-go/holdfast/units/poll"
+)
 
 // running runs s in the background, and returns once it is ready and what Run
 // returns.
@@ -21,11 +20,7 @@ func running(t *testing.T, s *Service) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(context.Background()) }()
-	for deadline := time.Now().Add(inTime); !s.Ready(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not ready")
-		}
-	}
+	poll.Until(t, "it is ready", s.Ready)
 	return done
 }
 
@@ -34,7 +29,7 @@ func result(t *testing.T, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(inTime):
+	case <-time.After(poll.Patience):
 		t.Fatal("Run does not return")
 		return nil
 	}
@@ -64,7 +59,7 @@ func TestPlain(t *testing.T) {
 	done := running(t, s)
 	select {
 	case <-s.Owned():
-	case <-time.After(inTime):
+	case <-time.After(poll.Patience):
 		t.Error("not owned")
 	}
 	answer, err := http.Get("http://" + ln.Addr().String())
@@ -97,7 +92,7 @@ func TestRequestsFinish(t *testing.T) {
 	for _, c := range []struct {
 		timeout time.Duration
 		want    error
-	}{{inTime, nil}, {time.Millisecond, ErrCut}} {
+	}{{poll.Patience, nil}, {time.Millisecond, ErrCut}} {
 		t.Run(fmt.Sprint(c.timeout), func(t *testing.T) {
 			s := plain(t, Options{DrainTimeout: c.timeout})
 			ln := listening(t, s, "http")
@@ -121,9 +116,7 @@ func TestRequestsFinish(t *testing.T) {
 			<-begun
 			s.Stop()
 			if c.want == nil {
-				for s.Counters().Drain == 0 {
-					time.Sleep(time.Millisecond)
-				}
+				poll.Until(t, "the drain has begun", func() bool { return s.Counters().Drain != 0 })
 				close(finish)
 			}
 			if err := result(t, done); !errors.Is(err, c.want) {
@@ -215,9 +208,7 @@ func TestLameDuck(t *testing.T) {
 	}
 	done := running(t, s)
 	s.Stop()
-	for s.Ready() {
-		time.Sleep(time.Millisecond)
-	}
+	poll.Until(t, "it is not ready", func() bool { return !s.Ready() })
 	answer, err := http.Get("http://" + ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

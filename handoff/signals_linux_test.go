@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestReload: RELOADING=1 with the time, then READY=1 and the verdict, whatever
@@ -68,7 +69,7 @@ func slow(t *testing.T, g *generation, addr, d string) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+		client := &http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 		answer, err := client.Get("http://" + addr + "/slow?" + d)
 		if err == nil {
 			answer.Body.Close()
@@ -95,7 +96,7 @@ func TestInterrupts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := newManager(t)
 			addr := m.listen("http", "tcp", "127.0.0.1:0")
-			g := m.start(appConfig{HTTP: inherited, DrainTimeout: patience})
+			g := m.start(appConfig{HTTP: inherited, DrainTimeout: poll.Patience})
 			d := "2s" // longer than it takes to send the signals
 			if c.hurried {
 				d = "1h0m0s"
@@ -138,19 +139,19 @@ func TestSignalsWithoutManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := ""
-	waitFor(t, func() bool {
+	poll.Until(t, "it listens", func() bool {
 		_, rest, ok := strings.Cut(out.String(), "http listens on ")
 		if ok {
 			addr, _, ok = strings.Cut(rest, "\n")
 		}
 		return ok
-	}, "it does not listen")
+	})
 	get(t, addr)
 	cmd.Process.Signal(syscall.SIGHUP)
 	time.Sleep(20 * time.Millisecond) // there is nobody to whom it says that it has reloaded
 	get(t, addr)
 	cmd.Process.Signal(syscall.SIGTERM)
-	stuck := time.AfterFunc(patience, func() { cmd.Process.Signal(syscall.SIGQUIT) })
+	stuck := time.AfterFunc(poll.Patience, func() { cmd.Process.Signal(syscall.SIGQUIT) })
 	defer stuck.Stop()
 	if err := cmd.Wait(); err != nil || strings.Contains(out.String(), "report") {
 		t.Errorf("it ended with %v:\n%s", err, out.String())

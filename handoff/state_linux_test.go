@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // get asks the server once, on a connection of its own.
 func get(t *testing.T, addr string) {
 	t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + addr + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -200,17 +201,12 @@ func TestPacket(t *testing.T) {
 		want := <-sent
 		// A busy kernel may deliver a datagram long after later ones.
 		b := make([]byte, 64)
-		for deadline := time.Now().Add(patience); ; {
+		poll.UntilEqual(t, "the count", fmt.Sprint(want), func() string {
 			c.Write([]byte("0"))
 			c.SetReadDeadline(time.Now().Add(time.Second))
 			n, _ := c.Read(b)
-			if string(b[:n]) == fmt.Sprint(want) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("counted %q, want %d", b[:n], want)
-			}
-		}
+			return string(b[:n])
+		})
 		g.stop()
 		if got := g.printed("saved"); got != fmt.Sprintf("saved %d", want) {
 			t.Errorf("%s, want %d", got, want)

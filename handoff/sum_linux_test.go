@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // echoSum answers every 8 bytes, a number, with the sum of all numbers so far. Its
@@ -71,7 +73,7 @@ func newSummer(c net.Conn) *summer { return &summer{Conn: c, r: bufio.NewReader(
 // step sends a number and checks the answer.
 func (s *summer) step() error {
 	s.next++
-	s.SetDeadline(time.Now().Add(patience))
+	s.SetDeadline(time.Now().Add(poll.Patience))
 	if _, err := s.Write(binary.BigEndian.AppendUint64(nil, s.next)); err != nil {
 		return err
 	}
