@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // systemd-socket-activate is a second manager: it passes descriptors without
@@ -50,7 +51,7 @@ func TestSystemdSocketActivate(t *testing.T) {
 				t.Fatal(err)
 			}
 			var c net.Conn
-			eventually(t, "a connection", func() bool {
+			poll.Until(t, "a connection", func() bool {
 				c, err = net.Dial("unix", path)
 				return err == nil || ctx.Err() != nil
 			})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -32,21 +33,11 @@ func service(helper string, lines ...string) string {
 		program, helpertest.Variable, helper, strings.Join(lines, "\n"))
 }
 
-// eventually waits until done is true.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
 // await returns the file's contents once it is there.
 func await(t *testing.T, m *systemdtest.Machine, path string) string {
 	t.Helper()
 	var text []byte
-	eventually(t, path, func() (ok bool) {
+	poll.Until(t, path, func() (ok bool) {
 		var err error
 		text, err = os.ReadFile(m.Path(path))
 		return err == nil

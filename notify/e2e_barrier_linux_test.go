@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -22,7 +23,7 @@ func flashHelper(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	f, err := newMemfd(args[0])
 	if err != nil {

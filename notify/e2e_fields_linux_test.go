@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -26,7 +27,7 @@ func sendHelper(args []string) error {
 		return err
 	}
 	defer n.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/notify/notifytest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -29,7 +30,7 @@ func keepsHelper(args []string) error {
 		return err
 	}
 	defer n.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	for range runtime.NumCPU() {
 		go func() {

@@ -3,19 +3,18 @@ package notify_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -44,22 +43,7 @@ func unit(helper string, args []string, settings ...string) string {
 // await polls a property until it has the value.
 func await(t *testing.T, m *systemdtest.Machine, service, property, want string) {
 	t.Helper()
-	got := ""
-	eventually(t, func() string { return fmt.Sprintf("%s is %q, want %q", property, got, want) }, func() bool {
-		got = m.Property(service, property)
-		return got == want
-	})
-}
-
-// eventually polls until done holds, and fails the test with what says when it
-// does not within the bound.
-func eventually(t *testing.T, says func() string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(says())
-		}
-	}
+	poll.UntilEqual(t, property+" of "+service, want, func() string { return m.Property(service, property) })
 }
 
 // oddStatus ends in a backslash, which not doubled would swallow what follows.
@@ -102,7 +86,7 @@ func serviceHelper(args []string) error {
 				continue
 			}
 			reloads++
-			err = errors.Join(n.Reloading(ctx), n.Statusf("reload %d", reloads), n.ExtendTimeout(ctx, patience), n.Ready(ctx))
+			err = errors.Join(n.Reloading(ctx), n.Statusf("reload %d", reloads), n.ExtendTimeout(ctx, poll.Patience), n.Ready(ctx))
 		case unix.SIGUSR1:
 			close(ill)
 		case unix.SIGUSR2:
@@ -141,7 +125,7 @@ func TestE2EState(t *testing.T) {
 		}
 		pid := m.Property("state.service", "MainPID")
 		m.Systemctl("kill", "--kill-who=main", "-s", "USR2", "state.service")
-		eventually(t, func() string { return "MainPID stays " + pid }, func() bool { return m.Property("state.service", "MainPID") != pid })
+		poll.Until(t, "MainPID is no longer "+pid, func() bool { return m.Property("state.service", "MainPID") != pid })
 		if got, want := m.Property("state.service", "StatusText"), "child "+m.Property("state.service", "MainPID"); got != want {
 			t.Errorf("StatusText is %q, want %q: the status goes before what follows it", got, want)
 		}
@@ -166,7 +150,7 @@ func TestE2EWatchdog(t *testing.T) {
 		m.InstallUnit("watched.service", unit("service", nil, "Type=notify", "WatchdogSec=6"))
 		m.Systemctl("start", "watched.service")
 		seen := map[string]bool{}
-		eventually(t, func() string { return fmt.Sprintf("pings seen: %v", seen) }, func() bool {
+		poll.Until(t, "four pings are seen", func() bool {
 			seen[m.Property("watched.service", "WatchdogTimestampMonotonic")] = true
 			return len(seen) >= 4 // longer than the watchdog's time
 		})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -27,7 +28,7 @@ func receiveHelper(args []string) error {
 		return err
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.Env = append(os.Environ(), "NOTIFY_SOCKET="+r.Addr())
@@ -104,7 +105,7 @@ func twinHelper([]string) error {
 		return err
 	}
 	defer n.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -118,7 +119,7 @@ func twinHelper([]string) error {
 	if err := n.Send(ctx,
 		notify.Ready(), notify.Status("a twin"), notify.Errno(5), notify.BusError("org.example.Twin"),
 		notify.ExitStatus(7), notify.MainPID(os.Getpid()), notify.NotifyAccess("all"), notify.WatchdogPing(),
-		notify.WatchdogTimeout(patience), notify.ExtendTimeout(patience),
+		notify.WatchdogTimeout(poll.Patience), notify.ExtendTimeout(poll.Patience),
 	); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/notify/notifytest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -119,7 +120,7 @@ func storeHelper([]string) error {
 		return err
 	}
 	defer n.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	var status string
 	if len(inherited) == 0 {

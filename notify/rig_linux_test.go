@@ -10,15 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
-
-// patience bounds every wait of these tests.
-const patience = 60 * time.Second
 
 // limited returns a context with that bound.
 func limited(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // vsockManager listens on the loopback of vsock, and says why if it cannot.
@@ -40,7 +41,7 @@ func vsockManager(t *testing.T, kind int) (ln *os.File, port uint32) {
 func accept(t *testing.T, ln *os.File) string {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(ln.Fd()), Events: unix.POLLIN}}
-	if k, err := unix.Poll(fds, int(patience/time.Millisecond)); k != 1 {
+	if k, err := unix.Poll(fds, int(poll.Patience/time.Millisecond)); k != 1 {
 		t.Fatalf("no connection: %v", err)
 	}
 	fd, _, err := unix.Accept4(int(ln.Fd()), unix.SOCK_CLOEXEC)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -47,7 +48,7 @@ func TestAcceptServes(t *testing.T) {
 		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := m.Dial(ctx, network, address)
 			if err == nil {
-				err = c.SetDeadline(time.Now().Add(patience))
+				err = c.SetDeadline(time.Now().Add(poll.Patience))
 			}
 			return c, err
 		}
@@ -92,7 +93,7 @@ func TestAcceptServes(t *testing.T) {
 				}()
 			}()
 		}
-		waitFor(t, "answers of the first version", func() bool { return v1.Load() >= clients })
+		poll.Until(t, "answers of the first version", func() bool { return v1.Load() >= clients })
 		old, err := dial(t.Context(), "unix", "/run/lines")
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -76,7 +77,7 @@ func contained(t *testing.T, m *systemdtest.Machine, d Description, texts map[st
 	for range 3 {
 		for _, load := range loads {
 			want := load.Counts().OK + 200
-			waitFor(t, "200 more answers", func() bool { return load.Counts().OK >= want })
+			poll.Until(t, "200 more answers", func() bool { return load.Counts().OK >= want })
 		}
 		m.Systemctl("restart", service)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -102,7 +103,7 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 	progress := func() {
 		t.Helper()
 		want := load.answered() + 50
-		waitFor(t, "50 more answers", func() bool { return load.answered() >= want })
+		poll.Until(t, "50 more answers", func() bool { return load.answered() >= want })
 	}
 	x := manager{t: t, m: m}
 	if name != "unicorn" { // which can't be started by its unit
@@ -231,7 +232,7 @@ func (l *uuidLoad) ask(ctx context.Context, m *systemdtest.Machine) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(poll.Patience)); err != nil {
 		return err
 	}
 	var length int32

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -58,7 +59,7 @@ func (c manager) mainPID(service string) string {
 // not read READY=1 then, and makes a reload a part of the start.
 func (c manager) started(service string) {
 	c.t.Helper()
-	waitFor(c.t, "the start of "+service, func() bool {
+	poll.Until(c.t, "the start of "+service, func() bool {
 		return strings.TrimSpace(c.ctl("show", "--property=ActiveState", service)) == "ActiveState=active"
 	})
 }
@@ -75,18 +76,6 @@ func install(t *testing.T, m *systemdtest.Machine) {
 		"holdfast-two":   "./testdata/two",
 	} {
 		m.InstallFile("/usr/local/bin/"+name, systemdtest.Build(t, pkg), 0o755)
-	}
-}
-
-// waitFor returns once done does.
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not after %v", what, patience)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -163,7 +152,7 @@ func (c served) serve(t *testing.T, m *systemdtest.Machine) {
 		t.Helper()
 		for _, l := range loads {
 			want := l.Counts().OK + 200
-			waitFor(t, "200 more answers", func() bool { return l.Counts().OK >= want })
+			poll.Until(t, "200 more answers", func() bool { return l.Counts().OK >= want })
 		}
 	}
 	progress()

@@ -9,18 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
-
-// patience bounds every wait: a loaded machine is slow.
-const patience = 2 * time.Minute
 
 // analyze runs systemd-analyze inside m, and returns all it says.
 func analyze(t *testing.T, m *systemdtest.Machine, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	defer cancel()
 	cmd := m.Command(ctx, "systemd-analyze", append([]string{"--no-pager"}, args...)...)
 	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR=/run/user/0", "SYSTEMD_LOG_COLOR=0")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -87,7 +88,7 @@ func restartUnderLoad(t *testing.T, m *systemdtest.Machine, o loadtest.Options) 
 	}()
 	pids := map[string]bool{"0": true}
 	for i := range restarts {
-		waitFor(t, ctx, fmt.Sprintf("the load before restart %d", i+1), func() bool {
+		poll.Until(t, fmt.Sprintf("the load before restart %d", i+1), func() bool {
 			return load.Counts().Requests() >= int64(i)*o.Requests/restarts+1
 		})
 		m.Systemctl("restart", "holdfast-http.service")
@@ -106,23 +107,9 @@ func restartUnderLoad(t *testing.T, m *systemdtest.Machine, o loadtest.Options) 
 
 // deadline bounds a test that would otherwise hang.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// waitFor returns once done does, and fails the test if ctx ends first.
-func waitFor(t *testing.T, ctx context.Context, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, context.Cause(ctx))
-		}
-	}
 }
 
 func TestFirstConnectionStartsTheService(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -43,7 +44,7 @@ func TestSystemdSocketActivate(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, ctx, "systemd-socket-activate to listen", func() bool {
+		poll.Until(t, "systemd-socket-activate listens", func() bool {
 			conn, err := m.Dial(ctx, "tcp", "127.0.0.1:9090")
 			if err == nil {
 				conn.Close() // it starts the program, as a client does that thinks better of it

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // A recorder is a connection that notes how much net/http asks for. To its
@@ -119,7 +120,7 @@ func TestAssumptionOnBufio(t *testing.T) {
 func TestAssumptionFails(t *testing.T) {
 	leaktest.Check(t)
 	h := newHub(t)
-	tr := New(&http.Server{Handler: http.HandlerFunc(echo)}, Options{Grace: clientTimeout / 2})
+	tr := New(&http.Server{Handler: http.HandlerFunc(echo)}, Options{Grace: poll.Patience / 2})
 	tr.readSize = 1000
 	serve(t, tr, h.share())
 	l := startLoad(t, h.addr.String(), 1)

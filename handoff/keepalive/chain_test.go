@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 var generations = flag.Int("generations", 10, "how many servers the tests with clients replace, one after the other")
@@ -94,7 +95,7 @@ func serve(t *testing.T, tr *Tracker, ln net.Listener) {
 }
 
 func drainContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -161,7 +162,7 @@ func TestChain(t *testing.T) {
 func TestDrainWithoutTake(t *testing.T) {
 	leaktest.Check(t)
 	h := newHub(t)
-	o := Options{Grace: clientTimeout / 2} // no client is idle for so long
+	o := Options{Grace: poll.Patience / 2} // no client is idle for so long
 	old := start(t, h.share(), &http.Server{Handler: http.HandlerFunc(echo)}, o)
 	l := startLoad(t, h.addr.String(), 2)
 	for range 10 {

@@ -12,10 +12,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
-)
 
-// clientTimeout bounds each exchange. It is long: the machine may be busy.
-const clientTimeout = 60 * time.Second
+	"github.com/holdfast-go/holdfast/units/poll"
+)
 
 // echo answers with what it understood of the request.
 func echo(w http.ResponseWriter, r *http.Request) {
@@ -223,7 +222,7 @@ func (c *client) exchange(b []byte) error {
 }
 
 func (c *client) send(b []byte) error {
-	c.conn.SetDeadline(time.Now().Add(clientTimeout))
+	c.conn.SetDeadline(time.Now().Add(poll.Patience))
 	_, err := c.conn.Write(b)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // A script is a connection whose client has sent everything beforehand, in
@@ -74,7 +75,7 @@ var date = regexp.MustCompile(`Date: [^\r]*\r\n`)
 func (s *script) answers() string {
 	select {
 	case <-s.closed:
-	case <-time.After(clientTimeout):
+	case <-time.After(poll.Patience):
 		panic("the server does not close the connection")
 	}
 	s.mu.Lock()

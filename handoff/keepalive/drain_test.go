@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // A peer is a client by hand.
@@ -24,12 +25,12 @@ type peer struct {
 
 func dial(t testing.TB, addr net.Addr) *peer {
 	t.Helper()
-	c, err := net.DialTimeout(addr.Network(), addr.String(), clientTimeout)
+	c, err := net.DialTimeout(addr.Network(), addr.String(), poll.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(clientTimeout))
+	c.SetDeadline(time.Now().Add(poll.Patience))
 	return &peer{t, c, bufio.NewReader(c)}
 }
 
@@ -141,7 +142,7 @@ func TestStates(t *testing.T) {
 					p.receive()
 				}
 				p.send(tt.before)
-				waitFor(t, "the connection to read what was sent", func() bool { return seen(old) == tt.before })
+				poll.Until(t, "the connection to read what was sent", func() bool { return seen(old) == tt.before })
 				var got Carried
 				err := old.Drain(drainContext(t), func(c Carried) error {
 					got = c
@@ -180,16 +181,6 @@ func seen(tr *Tracker) string {
 	return "not there"
 }
 
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(clientTimeout); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // TestDrainWaitsForHandlers answers a request that has begun, and then carries.
 func TestDrainWaitsForHandlers(t *testing.T) {
 	leaktest.Check(t)
@@ -225,16 +216,16 @@ func TestDrainWaitsForHandlers(t *testing.T) {
 func TestRefused(t *testing.T) {
 	leaktest.Check(t)
 	ln := listen(t, "tcp")
-	old := start(t, ln, named("old"), Options{Grace: clientTimeout})
+	old := start(t, ln, named("old"), Options{Grace: poll.Patience})
 	idle, half := dial(t, ln.Addr()), dial(t, ln.Addr())
 	defer idle.Close()
 	defer half.Close()
 	idle.send(get)
 	idle.want("old ", false)
 	half.send(get[:5])
-	waitFor(t, "two connections", func() bool { return old.Counts().Live == 2 })
+	poll.Until(t, "two connections", func() bool { return old.Counts().Live == 2 })
 	done := background(t, drainContext(t), old, func(Carried) error { return errors.New("full") })
-	waitFor(t, "two refusals", func() bool { return old.Counts().Refused == 2 })
+	poll.Until(t, "two refusals", func() bool { return old.Counts().Refused == 2 })
 	idle.send(get)
 	idle.want("old ", true)
 	idle.wantEOF()
@@ -272,7 +263,7 @@ func TestCut(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "connections cut: 1") {
 		t.Errorf("got %v, want one connection cut, context canceled", err)
 	}
-	waitFor(t, "the connection to end", func() bool { return old.Counts().Live == 0 })
+	poll.Until(t, "the connection to end", func() bool { return old.Counts().Live == 0 })
 	if c := old.Counts(); c.Cut != 1 {
 		t.Errorf("%+v, want one cut", c)
 	}
@@ -289,7 +280,7 @@ func TestGrace(t *testing.T) {
 		defer fresh.Close()
 		idle.send(get)
 		idle.want("old ", false)
-		waitFor(t, "two connections", func() bool { return old.Counts().Live == 2 })
+		poll.Until(t, "two connections", func() bool { return old.Counts().Live == 2 })
 		if err := old.Drain(drainContext(t), nil); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestGiveBack: connections that were taken and got nowhere are finished by the
@@ -27,7 +28,7 @@ func TestGiveBack(t *testing.T) {
 		p.want("old ", false)
 	}
 	partial.send(get[:9])
-	waitFor(t, "the partial request", func() bool {
+	poll.Until(t, "the partial request", func() bool {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
 		for c := range tr.live {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 type hookKey string
@@ -197,10 +198,10 @@ func TestUpgradeWhileDraining(t *testing.T) {
 		io.WriteString(w, w.Header().Get("Connection"))
 	})}
 	ln := listen(t, "tcp")
-	tr := start(t, ln, srv, Options{Grace: clientTimeout})
+	tr := start(t, ln, srv, Options{Grace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
-	waitFor(t, "the connection", func() bool { return tr.Counts().Live == 1 })
+	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })
 	done := background(t, drainContext(t), tr, nil)
 	p.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 	p.want("", false)
@@ -296,7 +297,7 @@ func TestSendfile(t *testing.T) {
 		p.want(content, false)
 	}
 	s := <-ln.accepted
-	waitFor(t, "the connection to be given two files", func() bool {
+	poll.Until(t, "the connection to be given two files", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.files == 2 && s.bytes > int64(len(content))

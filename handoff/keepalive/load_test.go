@@ -10,7 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // tally is what clients of one kind counted.
@@ -84,7 +85,7 @@ func startLoad(t *testing.T, addr string, each int) *load {
 func startLoadBy(t *testing.T, dial func(ctx context.Context, network, address string) (net.Conn, error), addr string, each int) *load {
 	t.Helper()
 	connect := func() (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 		defer cancel()
 		return dial(ctx, "tcp", addr)
 	}
@@ -110,21 +111,14 @@ func startLoadBy(t *testing.T, dial func(ctx context.Context, network, address s
 // progress waits until every kind has had at least n more requests answered.
 func (l *load) progress(t *testing.T, n int64) {
 	t.Helper()
-	deadline := time.Now().Add(clientTimeout)
 	wants := make([]int64, len(l.tallies))
 	for i, ta := range l.tallies {
 		wants[i] = ta.requests.Load() + n
 	}
 	for i, ta := range l.tallies {
-		for want := wants[i]; ta.requests.Load() < want; {
-			if ta.failed.Load() > 0 {
-				return // reported in the end
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %d requests answered after %v, want %d", ta.kind, ta.requests.Load(), clientTimeout, want)
-			}
-			time.Sleep(time.Millisecond)
-		}
+		poll.Until(t, fmt.Sprintf("%s has %d requests answered", ta.kind, wants[i]), func() bool {
+			return ta.requests.Load() >= wants[i] || ta.failed.Load() > 0 // reported in the end
+		})
 	}
 }
 

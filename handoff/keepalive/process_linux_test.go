@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func init() { helpers["generation"] = generation }
@@ -50,7 +51,7 @@ func generation([]string) error {
 	if err := <-adopted; err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	defer cancel()
 	if err := t.Drain(ctx, func(c Carried) error { return sendConn(fdOut, c) }); err != nil {
 		return err

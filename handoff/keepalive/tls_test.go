@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // certificate returns one for a server, and who trusts it.
@@ -54,7 +55,7 @@ func httpLoad(t *testing.T, url string, p *http.Protocols, roots *x509.CertPool,
 	var n atomic.Int64
 	for i := range each {
 		tr := &http.Transport{Protocols: p, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com"}}
-		cl := &http.Client{Transport: tr, Timeout: clientTimeout}
+		cl := &http.Client{Transport: tr, Timeout: poll.Patience}
 		wg.Go(func() {
 			defer tr.CloseIdleConnections()
 			for ctx.Err() == nil {
@@ -103,7 +104,7 @@ func TestTLS(t *testing.T) {
 						}
 						echo(w, r)
 					}),
-				}, Options{Grace: clientTimeout / 2})
+				}, Options{Grace: poll.Patience / 2})
 				serveTLS(t, tr, h.share())
 				return tr
 			}
@@ -111,7 +112,7 @@ func TestTLS(t *testing.T) {
 			count, stop := httpLoad(t, "https://"+h.addr.String()+"/", tt.proto, roots, 4)
 			for range 4 {
 				want := count() + 20
-				waitFor(t, "requests to be answered", func() bool { return count() >= want || t.Failed() })
+				poll.Until(t, "requests to be answered", func() bool { return count() >= want || t.Failed() })
 				if c := old.Counts(); tt.major == 2 && c.HTTP2 == 0 {
 					t.Errorf("%+v, want HTTP/2 connections", c)
 				}
@@ -159,13 +160,13 @@ func TestHTTP2LeavesEarly(t *testing.T) {
 				}
 				echo(w, r)
 			}),
-		}, Options{Grace: clientTimeout / 2})
+		}, Options{Grace: poll.Patience / 2})
 		serveTLS(t, tr, h.share())
 		return tr
 	}
 	old := server(false)
 	count, stop := httpLoad(t, "https://"+h.addr.String()+"/", http2, roots, 2)
-	waitFor(t, "requests to be answered", func() bool { return count() > 20 || t.Failed() })
+	poll.Until(t, "requests to be answered", func() bool { return count() > 20 || t.Failed() })
 	raw := dial(t, h.addr)
 	p := &peer{t: t, Conn: tls.Client(raw.Conn, &tls.Config{RootCAs: roots, ServerName: "example.com"})}
 	p.r = bufio.NewReader(p.Conn)
@@ -174,7 +175,7 @@ func TestHTTP2LeavesEarly(t *testing.T) {
 	<-entered
 	next := server(true)
 	done := background(t, drainContext(t), old, nil)
-	waitFor(t, "HTTP/2 clients to move on", func() bool {
+	poll.Until(t, "HTTP/2 clients to move on", func() bool {
 		c := old.Counts()
 		return moved.Load() > 20 && c.HTTP2 == 0 && c.Live == 1
 	})
@@ -244,7 +245,7 @@ func TestPlainHTTP2(t *testing.T) {
 	defer p.Close()
 	for range 3 {
 		want := count() + 20
-		waitFor(t, "requests to be answered", func() bool { return count() >= want || t.Failed() })
+		poll.Until(t, "requests to be answered", func() bool { return count() >= want || t.Failed() })
 		p.send(get)
 		p.want(answer("GET", "/", nil, ""), false)
 		c := old.Counts()

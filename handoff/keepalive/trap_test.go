@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestTaken shows that nothing that net/http does to a connection after it was
@@ -73,7 +74,7 @@ func TestTaken(t *testing.T) {
 // the Read to sleep again.
 func TestWakeUpStands(t *testing.T) {
 	leaktest.Check(t)
-	tr := New(&http.Server{}, Options{Grace: clientTimeout})
+	tr := New(&http.Server{}, Options{Grace: poll.Patience})
 	client, raw := net.Pipe()
 	defer client.Close()
 	defer raw.Close()
@@ -83,7 +84,7 @@ func TestWakeUpStands(t *testing.T) {
 	tr.drain.Store(d)
 	c.nudge(d)
 	c.SetReadDeadline(time.Time{})
-	defer time.AfterFunc(clientTimeout, func() { raw.Close() }).Stop()
+	defer time.AfterFunc(poll.Patience, func() { raw.Close() }).Stop()
 	if _, err := raw.Read(make([]byte, 1)); !os.IsTimeout(err) {
 		t.Errorf("the Read below: %v, want a timeout", err)
 	}
@@ -110,10 +111,10 @@ func TestLinger(t *testing.T) {
 		io.WriteString(w, "the last")
 	})}
 	ln := listen(t, "tcp")
-	tr := start(t, ln, srv, Options{Grace: clientTimeout})
+	tr := start(t, ln, srv, Options{Grace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
-	waitFor(t, "the connection", func() bool { return tr.Counts().Live == 1 })
+	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })
 	done := background(t, drainContext(t), tr, nil)
 	p.send(get)
 	<-entered
@@ -154,10 +155,10 @@ func TestBackgroundRead(t *testing.T) {
 func TestPipelinedWhileDraining(t *testing.T) {
 	leaktest.Check(t)
 	ln := listen(t, "tcp")
-	tr := start(t, ln, named("a"), Options{Grace: clientTimeout})
+	tr := start(t, ln, named("a"), Options{Grace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
-	waitFor(t, "the connection", func() bool { return tr.Counts().Live == 1 })
+	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })
 	done := background(t, drainContext(t), tr, nil)
 	p.send(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody" + get)
 	p.want("a ", false)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -280,12 +281,9 @@ func duringStop(verb string) scenario {
 // state waits until the service is in one of the states.
 func (e *experiment) state(states ...string) {
 	e.t.Helper()
-	for end := time.Now().Add(time.Minute); !slices.Contains(states, e.m.Property("app.service", "ActiveState")); {
-		if time.Now().After(end) {
-			e.t.Fatalf("the service is %s, want %q", e.m.Property("app.service", "ActiveState"), states)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	poll.Until(e.t, fmt.Sprintf("the service is one of %q", states), func() bool {
+		return slices.Contains(states, e.m.Property("app.service", "ActiveState"))
+	})
 }
 
 // tries waits until systemd has tried to start a unit so often, or has given up the

@@ -29,7 +29,7 @@ const (
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	if !within(Patience, ok) {
-		t.Fatalf("not within %v: %s", Patience, what)
+		t.Fatalf("waited %v in vain: %s", Patience, what)
 	}
 }
 
@@ -39,7 +39,7 @@ func UntilEqual[T any](t testing.TB, what string, want T, get func() T) {
 	t.Helper()
 	var got T
 	if !within(Patience, func() bool { got = get(); return reflect.DeepEqual(got, want) }) {
-		t.Fatalf("not within %v: %s is %#v; the last was %#v", Patience, what, want, got)
+		t.Fatalf("waited %v in vain: %s is not %#v but %#v", Patience, what, want, got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func TestCommand(t *testing.T) {
@@ -71,7 +72,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			await(t, "the command runs", func() bool {
+			poll.Until(t, "the command runs", func() bool {
 				return strings.Count(m.Output("ps", "-eo", "args"), "\nsleep 4711") == 2
 			})
 			if how == "context" {
@@ -87,7 +88,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Errorf("a command ended by %s ended well", how)
 			}
-			await(t, "what the command started is gone", func() bool { return !running() })
+			poll.Until(t, "what the command started is gone", func() bool { return !running() })
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestWhatServicesUse checks what a container gets wrong at first, each on a
@@ -56,7 +58,7 @@ func TestDelegatedCgroup(t *testing.T) {
 		m.InstallUnit("parent.service", "[Service]\nDelegate=yes\nExecStart=/opt/split\n")
 		m.Systemctl("start", "parent.service")
 		const want = "moved and ended with 137\nremoved"
-		await(t, "the service says "+want, func() bool {
+		poll.Until(t, "the service says "+want, func() bool {
 			return m.Journal("-u", "parent.service", "-t", "split") == want
 		})
 		// The hierarchy begins at the machine.

@@ -7,22 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 	"golang.org/x/sys/unix"
 )
-
-// await polls until ok, and fails t if that takes longer than a busy host may.
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for this: %s", what)
-		}
-	}
-}
 
 func TestMachine(t *testing.T) {
 	leaktest.Check(t)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"golang.org/x/sys/unix"
 )
 
@@ -250,7 +251,7 @@ func TestDialEnds(t *testing.T) {
 // awaitSynSent waits until n connects of the machine's network wait.
 func awaitSynSent(t *testing.T, m *Machine, n int) {
 	const synSent = " 02 " // the st column of proc_pid_net(5)
-	await(t, "connects that wait", func() bool {
+	poll.Until(t, "connects that wait", func() bool {
 		return strings.Count(m.Output("cat", "/proc/net/tcp"), synSent) >= n
 	})
 }

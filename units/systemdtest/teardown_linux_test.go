@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // remains is what a machine has in sight of the host.
@@ -101,7 +102,7 @@ func (r remains) check(t *testing.T, want bool) {
 		"the process " + r.First: func() bool { now, err := identity(strings.Split(r.First, "-")[1]); return err == nil && now == r.First },
 	}
 	for what, is := range there {
-		await(t, fmt.Sprintf("%s: %t", what, want), func() bool { return is() == want })
+		poll.Until(t, fmt.Sprintf("%s: %t", what, want), func() bool { return is() == want })
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil || strings.Contains(string(mounts), " overlay holdfast ") {

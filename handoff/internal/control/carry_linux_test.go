@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // begunNumber is that of the call which is under way when the program is replaced.
@@ -114,7 +115,7 @@ func TestCarry(t *testing.T) {
 	leaktest.Check(t)
 	path := filepath.Join(t.TempDir(), "control")
 	cmd := start(t, "carry", path)
-	await(t, "the server listens", func() bool {
+	poll.Until(t, "the server listens", func() bool {
 		c, err := Dial(bounded(t), path)
 		if err == nil {
 			c.Close()
@@ -249,7 +250,7 @@ func TestThaw(t *testing.T) {
 				t.Fatalf("time %d: %v", i, err)
 			}
 		}
-		await(t, "two clients", func() bool {
+		poll.Until(t, "two clients", func() bool {
 			srv.mu.Lock()
 			defer srv.mu.Unlock()
 			return len(srv.clients) == 2

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -42,7 +43,7 @@ func TestE2E(t *testing.T) {
 					out, err := cmd.CombinedOutput()
 					return strings.TrimSpace(string(out)), err
 				}
-				await(t, "the service listens", func() bool {
+				poll.Until(t, "the service listens", func() bool {
 					out, err := ask("status")
 					return err == nil && out == "serving"
 				})
@@ -65,7 +66,7 @@ func TestE2E(t *testing.T) {
 
 func askByVarlinkctl(t *testing.T, m *systemdtest.Machine) {
 	run := func(args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 		defer cancel()
 		out, err := m.Command(ctx, "varlinkctl", args...).CombinedOutput()
 		return string(out), err
@@ -130,7 +131,7 @@ func askByVarlinkctl(t *testing.T, m *systemdtest.Machine) {
 
 // watchByVarlinkctl sees a state and the change after it.
 func watchByVarlinkctl(t *testing.T, m *systemdtest.Machine, call func(method, parameters string, options ...string) []string) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	defer cancel()
 	cmd := m.Command(ctx, "varlinkctl", call("Monitor", "{}", "--more", "--timeout=infinity")...)
 	out, err := cmd.StdoutPipe()

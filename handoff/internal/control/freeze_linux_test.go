@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // freezing returns a server with idle clients.
@@ -78,7 +79,7 @@ func TestFreezeBesideDeaf(t *testing.T) {
 	if err := deaf.send(request{Method: Interface + ".Status"}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "an answer that is not taken", func() bool {
+	poll.Until(t, "an answer that is not taken", func() bool {
 		srv.mu.Lock()
 		defer srv.mu.Unlock()
 		for c := range srv.clients {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func TestOldestIdleClientMakesRoom(t *testing.T) {
@@ -32,7 +33,7 @@ func TestOldestIdleClientMakesRoom(t *testing.T) {
 		if _, err := c.Status(bounded(t)); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "the client to be idle", func() bool { return server.busy() == 0 })
+		poll.Until(t, "the client to be idle", func() bool { return server.busy() == 0 })
 	}
 	var clients []*Client
 	for range 3 {
@@ -121,7 +122,7 @@ func TestTooManyClients(t *testing.T) {
 			t.Errorf("one that waited: %v", err)
 		}
 	}
-	await(t, "the clients to be idle", func() bool { return server.busy() == 0 })
+	poll.Until(t, "the clients to be idle", func() bool { return server.busy() == 0 })
 	if _, err := connect(t, path).Status(ctx); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

@@ -7,11 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
-	"time"
 )
-
-// patience bounds every wait of these tests.
-const patience = 60 * time.Second
 
 // helperVariable makes the test binary be a program of the tests. The arguments
 // are the program's.

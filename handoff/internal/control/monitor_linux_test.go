@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func TestMonitor(t *testing.T) {
@@ -97,7 +98,7 @@ func TestMonitorHangsUp(t *testing.T) {
 		t.Fatalf("beside a monitor: %v, want ErrTooManyClients", err)
 	}
 	conn.Close()
-	await(t, "the monitor's place is free", func() bool {
+	poll.Until(t, "the monitor's place is free", func() bool {
 		_, err := connect(t, path).Status(bounded(t))
 		return err == nil
 	})
@@ -126,7 +127,7 @@ func TestSlowMonitor(t *testing.T) {
 		s.change(func(st *Status) { st.Reexecs = uint64(i) })
 	}
 	// Two monitors are there, so there is room for a third when one was dropped.
-	await(t, "the slow monitor is dropped", func() bool {
+	poll.Until(t, "the slow monitor is dropped", func() bool {
 		_, err := status(bounded(t), path)
 		return err == nil
 	})

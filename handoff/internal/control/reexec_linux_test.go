@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // imageVariable holds the descriptor of the listener that an image inherited.
@@ -106,7 +107,7 @@ func TestReexec(t *testing.T) {
 			leaktest.Check(t)
 			path := filepath.Join(t.TempDir(), "control")
 			cmd := start(t, "images", path, next)
-			await(t, "the server listens", func() bool {
+			poll.Until(t, "the server listens", func() bool {
 				c, err := Dial(bounded(t), path)
 				if err == nil {
 					c.Close()

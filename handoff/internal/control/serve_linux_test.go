@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // serve serves s until the test ends, and returns the path and what ends it.
@@ -45,7 +46,7 @@ func serveBy(t *testing.T, s *Server, l *Listener) (stop func()) {
 			if err != nil {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(poll.Patience):
 			t.Fatal("Serve did not end")
 		}
 	}
@@ -67,19 +68,9 @@ func connect(t *testing.T, path string) *Client {
 // bounded returns a context for calls that are to succeed.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// await polls until done holds.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }
 
 func TestCalls(t *testing.T) {

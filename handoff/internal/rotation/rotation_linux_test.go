@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 func TestMain(m *testing.M) {
@@ -62,13 +63,16 @@ func TestOutAndBack(t *testing.T) {
 					t.Fatalf("in the rotation: %v", err)
 				}
 				// A busy kernel may be late with the client's last packet.
-				n, err := waiting([]syscall.Conn{ln})
-				for deadline := time.Now().Add(time.Minute); err == nil && n == 0 && time.Now().Before(deadline); {
-					time.Sleep(time.Millisecond)
-					n, err = waiting([]syscall.Conn{ln})
-				}
-				if err != nil || n != 1 {
-					t.Fatalf("%d wait, %v, want 1", n, err)
+				n := 0
+				poll.Until(t, "the client waits", func() bool {
+					var err error
+					if n, err = waiting([]syscall.Conn{ln}); err != nil {
+						t.Fatal(err)
+					}
+					return n > 0
+				})
+				if n != 1 {
+					t.Fatalf("%d wait, want 1", n)
 				}
 				if err := Hold(ln); err != nil {
 					t.Fatal(err)

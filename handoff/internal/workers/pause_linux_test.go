@@ -21,10 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
-
-// inTime bounds every wait.
-const inTime = time.Minute
 
 // A prefork is a program of testdata/prefork.py.
 type prefork struct {
@@ -84,7 +82,7 @@ func (p *prefork) processes() []int {
 func (p *prefork) stop(listener *os.File, paused bool) {
 	p.t.Helper()
 	if paused {
-		ctx, cancel := context.WithTimeout(context.Background(), inTime)
+		ctx, cancel := context.WithTimeout(context.Background(), poll.Patience)
 		defer cancel()
 		pause := Begin(ctx, Program{p.cmd.Process.Pid, p.processes, []*os.File{listener}})
 		defer pause.End()
@@ -124,7 +122,7 @@ func listen(t *testing.T, network string) (net.Listener, *os.File) {
 
 // ask has a server send a byte back.
 func ask(address net.Addr) error {
-	c, err := net.DialTimeout(address.Network(), address.String(), inTime)
+	c, err := net.DialTimeout(address.Network(), address.String(), poll.Patience)
 	if err != nil {
 		return err
 	}
@@ -133,7 +131,7 @@ func ask(address net.Addr) error {
 }
 
 func askOn(c net.Conn) error {
-	c.SetDeadline(time.Now().Add(inTime))
+	c.SetDeadline(time.Now().Add(poll.Patience))
 	if _, err := c.Write([]byte{1}); err != nil {
 		return err
 	}
@@ -172,9 +170,7 @@ func TestStop(t *testing.T) {
 			}
 			for n := 0; n < stops || !c.paused && lost.Load() == 0 && n < most; n++ {
 				want := served.Load() + between
-				for deadline := time.Now().Add(inTime); served.Load() < want && time.Now().Before(deadline); {
-					time.Sleep(time.Millisecond)
-				}
+				poll.Until(t, "more were served", func() bool { return served.Load() >= want })
 				next := startPrefork(t, f, workers)
 				program.stop(f, c.paused)
 				program = next
@@ -200,17 +196,12 @@ func (p *prefork) awaitAccepted(program Program) {
 	for _, l := range program.Listeners {
 		q.add(l)
 	}
-	for deadline := time.Now().Add(inTime); ; time.Sleep(time.Millisecond) {
+	poll.Until(p.t, "a worker accepts", func() bool {
 		connections, _ := q.connections()
-		for _, pid := range p.processes() {
-			if slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] }) {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			p.t.Fatal("no worker accepts")
-		}
-	}
+		return slices.ContainsFunc(p.processes(), func(pid int) bool {
+			return slices.ContainsFunc(socketsOf(pid), func(inode string) bool { return connections[inode] })
+		})
+	})
 }
 
 // TestBusy: a worker with a connection does not stand still, and a pause that ends
@@ -269,7 +260,7 @@ func TestComputes(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(inTime)
+		deadline := time.Now().Add(poll.Patience)
 		seen := false
 		for !seen && time.Now().Before(deadline) { // it has to begin first
 			cmd.Process.Signal(syscall.SIGSTOP)
