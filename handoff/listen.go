@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
-	"os"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/sockets"
 )
 
 // Listen returns the listener called name: that of the socket unit, else the one
@@ -91,7 +88,7 @@ var listeners = socketKind[net.Listener]{
 	prefix:    protocol.ListenPrefix,
 	inherited: (*activation.Set).Listener,
 	stored:    (*activation.Set).Listeners,
-	bind:      bindListener,
+	bind:      sockets.Listen,
 	addr:      net.Listener.Addr,
 }
 
@@ -115,7 +112,7 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 	}
 	var found []T
 	for _, sock := range stored {
-		if len(found) == 0 && boundTo(k.addr(sock), network, address) {
+		if len(found) == 0 && sockets.BoundTo(k.addr(sock), network, address) {
 			found = append(found, sock)
 			continue
 		}
@@ -165,70 +162,4 @@ func inherit[T any](set *activation.Set, name string, take func(*activation.Set,
 		}
 	}
 	return v, err
-}
-
-// bindListener makes a listener as the manager does: with plain TCP, whose sockets
-// take the filter that Quiesce needs.
-func bindListener(ctx context.Context, network, address string) (net.Listener, error) {
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, network, address)
-	if errors.Is(err, syscall.EADDRINUSE) && removeStale(ctx, network, address) {
-		return lc.Listen(ctx, network, address)
-	}
-	return ln, err
-}
-
-// removeStale removes the socket at a Unix address if nobody listens on it, and
-// reports whether it did.
-func removeStale(ctx context.Context, network, address string) bool {
-	if !strings.HasPrefix(network, "unix") || strings.HasPrefix(address, "@") {
-		return false
-	}
-	info, err := os.Lstat(address)
-	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return false
-	}
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, network, address)
-	if err == nil {
-		c.Close()
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(address) == nil
-}
-
-// boundTo reports whether a socket on addr is what a call to bind address would
-// give.
-func boundTo(addr net.Addr, network, address string) bool {
-	if addr.Network() != strings.TrimRight(network, "46") {
-		return false
-	}
-	switch addr := addr.(type) {
-	case *net.TCPAddr:
-		want, err := net.ResolveTCPAddr(network, address)
-		return err == nil && sameIP(network, addr.IP, want.IP) && samePort(addr.Port, want.Port) && addr.Zone == want.Zone
-	case *net.UDPAddr:
-		want, err := net.ResolveUDPAddr(network, address)
-		return err == nil && sameIP(network, addr.IP, want.IP) && samePort(addr.Port, want.Port) && addr.Zone == want.Zone
-	case *net.UnixAddr:
-		if strings.HasPrefix(address, "@") {
-			return addr.Name == address
-		}
-		_, err := os.Lstat(address) // else no client can find it
-		return err == nil && addr.Name == address
-	}
-	return addr.String() == address
-}
-
-func samePort(have, want int) bool { return want == 0 || have == want }
-
-// sameIP compares as package net binds: no address, and the unspecified one of
-// either family, are both families' where network does not name one.
-func sameIP(network string, have, want net.IP) bool {
-	if want == nil || want.IsUnspecified() {
-		is4 := have.To4() != nil
-		return have.IsUnspecified() && (!strings.HasSuffix(network, "4") || is4) && (!strings.HasSuffix(network, "6") || !is4)
-	}
-	return have.Equal(want)
 }

@@ -1,7 +1,6 @@
 package handoff
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/sockets"
 )
 
 // ListenPacket returns the datagram socket called name, found or bound as Listen
@@ -64,17 +64,8 @@ var packetConns = socketKind[net.PacketConn]{
 	prefix:    protocol.PacketPrefix,
 	inherited: (*activation.Set).PacketConn,
 	stored:    (*activation.Set).PacketConns,
-	bind:      bindPacket,
+	bind:      sockets.ListenPacket,
 	addr:      net.PacketConn.LocalAddr,
-}
-
-func bindPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
-	var lc net.ListenConfig
-	c, err := lc.ListenPacket(ctx, network, address)
-	if errors.Is(err, syscall.EADDRINUSE) && removeStale(ctx, network, address) {
-		return lc.ListenPacket(ctx, network, address)
-	}
-	return c, err
 }
 
 // A packetConn is read by one generation at a time.

@@ -1,10 +1,15 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/sockets"
 )
 
 // An Address is a socket to bind, and the name by which the program knows it.
@@ -47,3 +52,31 @@ func (a Address) withColon() Address {
 }
 
 func (a Address) String() string { return fmt.Sprintf("%s=%s:%s", a.Name, a.Network, a.Address) }
+
+// bind makes the socket. A Unix socket that nobody listens on is replaced.
+func (a Address) bind() (*os.File, error) {
+	var sock io.Closer
+	var err error
+	network := a.Network
+	if strings.HasPrefix(a.Address, "0.0.0.0:") {
+		network += "4" // without it package net takes IPv6, too
+	}
+	switch a.Network {
+	case "udp", "unixgram":
+		sock, err = sockets.ListenPacket(context.Background(), network, a.Address)
+	default:
+		sock, err = sockets.Listen(context.Background(), network, a.Address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := sock.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	defer sock.Close()
+	filer, ok := sock.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("%T has no descriptor", sock)
+	}
+	return filer.File()
+}
