@@ -200,22 +200,20 @@ func (s *Supervisor) status() Status {
 		Since:      s.since,
 		Reexecs:    s.reexecs,
 		Last:       s.verdict,
-		Note:       s.note,
+		Note:       s.runner.Describe(),
 		Stored:     len(s.store.entries),
 		StoreLimit: s.store.limit,
 	}
 	for _, info := range s.machine.Generations() {
 		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
-		if p := s.processes[info.Number]; p != nil {
+		if p := s.instances[info.Number]; p != nil {
 			g.Path, g.Began, g.Committed, g.Text = p.program, p.began, p.committed, p.text
 			g.Version, g.Carried = p.says.Version, p.says.Carried
 			g.Stored = s.store.count(info.Number)
-			if p.main != nil {
-				g.PID = p.pid
+			if pid, alive := p.Main(); alive {
+				g.PID = pid
 			}
-			if p.cgroup != nil {
-				g.Memory, g.CPUUsec = p.cgroup.usage()
-			}
+			g.Memory, g.CPUUsec = p.Usage()
 		}
 		status.Generations = append(status.Generations, g)
 	}

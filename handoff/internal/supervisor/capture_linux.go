@@ -46,13 +46,11 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 		Since:   s.since,
 		Reexecs: s.reexecs,
 		Text:    s.text,
-		Note:    s.note,
 		Last:    s.last,
 		Verdict: s.verdict,
 		Excuses: s.excuses,
-	}
-	if s.cgroups != nil {
-		st.Cgroups = s.cgroups.base
+
+		RunnerState: s.runner.Snapshot(),
 	}
 	for _, f := range s.sockets {
 		st.Sockets = append(st.Sockets, namedRef{f.Name, c.file(f.File)})
@@ -67,7 +65,7 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 		st.Timers = append(st.Timers, timerState{id, time.Until(t.at)})
 	}
 	slices.SortFunc(st.Timers, func(a, b timerState) int { return cmp.Compare(a.Timer, b.Timer) })
-	for _, p := range s.processes {
+	for _, p := range s.instances {
 		st.Processes = append(st.Processes, c.process(p))
 	}
 	slices.SortFunc(st.Processes, func(a, b processState) int { return cmp.Compare(a.Number, b.Number) })
@@ -96,20 +94,15 @@ func (c *capturer) add(f *os.File, err error) ref {
 
 func (c *capturer) file(f *os.File) ref { return c.add(fd.Duplicate(f, f.Name())) }
 
-func (c *capturer) process(p *process) processState {
+func (c *capturer) process(p *instance) processState {
 	st := processState{
 		Number: p.number, Program: p.program, Began: p.began,
-		Main: p.main != nil, PID: p.pid, PGID: p.pgid,
+		State:    p.Snapshot(c.file),
 		Receiver: c.add(p.receiver.File()), Deliverer: c.add(p.deliverer.Dup()), LastDelivery: p.deliverer.Last(),
-		Output: c.file(p.out.file), Tail: p.out.last(),
 		Watchdog: p.watchdog, Text: p.text, Says: p.says, Committed: p.committed, Ready: p.ready,
 		Resumable: p.resumable, ReleaseTo: p.releaseTo, Awaiting: p.awaiting,
-		Reaped: p.reaped, Exited: p.exited, Emptied: p.emptied,
 	}
-	if p.cgroup != nil {
-		st.Cgroup = p.cgroup.dir
-	}
-	if !p.exited && p.timer != nil {
+	if !p.hasExited() && p.timer != nil {
 		if st.Guarded = p.alive.IsZero(); !st.Guarded {
 			st.Alive = max(time.Until(p.alive), 1)
 		}

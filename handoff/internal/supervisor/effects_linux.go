@@ -20,19 +20,16 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Spawn:
 		s.spawn(e)
 	case generation.SendStop:
-		if p := s.processes[e.Gen]; p != nil {
+		if p := s.instances[e.Gen]; p != nil {
 			s.tellToStop(p)
 		}
 	case generation.Kill:
-		if p := s.processes[e.Gen]; p != nil {
-			s.logOf(p.kill(), e.Gen, "the generation could not be killed")
-			s.checkEmptied(p)
+		if p := s.instances[e.Gen]; p != nil {
+			s.logOf(p.Kill(), e.Gen, "the generation could not be killed")
 		}
 	case generation.Forget:
-		if p := s.processes[e.Gen]; p != nil {
-			if p.out != nil {
-				s.last = lastWords{p.number, p.out.lines()}
-			}
+		if p := s.instances[e.Gen]; p != nil {
+			s.last = lastWords{p.number, p.Output()}
 			s.forget(p)
 			// A reload is a burst of work in a process that else has none: without it
 			// what the burst took would stay.
@@ -119,8 +116,8 @@ func (s *Supervisor) foresee(effects []generation.Effect) {
 	for _, e := range effects {
 		if status, ok := e.(generation.TellStatus); ok {
 			s.text = status.Text
-			if s.note != "" {
-				s.text = fmt.Sprintf("%s (%s)", s.text, s.note)
+			if note := s.runner.Describe(); note != "" {
+				s.text = fmt.Sprintf("%s (%s)", s.text, note)
 			}
 			s.text = report.Clip(s.text, maxStatus)
 		}
@@ -150,8 +147,8 @@ func (s *Supervisor) result(v generation.Verdict) Result {
 
 // output returns the last lines of a generation.
 func (s *Supervisor) output(gen uint64) []string {
-	if p := s.processes[gen]; p != nil && p.out != nil {
-		return p.out.lines()
+	if p := s.instances[gen]; p != nil {
+		return p.Output()
 	}
 	if s.last.Gen == gen {
 		return s.last.Lines

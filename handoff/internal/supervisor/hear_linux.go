@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 // hear passes on what p says, one message at a time, until its socket is closed, or
 // ctx ends: then nothing is under way.
-func (s *Supervisor) hear(ctx context.Context, p *process) {
+func (s *Supervisor) hear(ctx context.Context, p *instance) {
 	for {
 		n, err := p.receiver.Receive(ctx)
 		switch {
@@ -36,7 +35,7 @@ func (s *Supervisor) hear(ctx context.Context, p *process) {
 }
 
 // notified does what the service manager does, sd_notify(3).
-func (s *Supervisor) notified(p *process, n *notify.Notification) {
+func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 	defer n.Close()
 	if n.Barrier() {
 		return // Close answers it
@@ -84,20 +83,17 @@ func (s *Supervisor) notified(p *process, n *notify.Notification) {
 
 // mainPID makes another process of the generation its main one: of a program that
 // forks.
-func (s *Supervisor) mainPID(p *process, text string) {
+func (s *Supervisor) mainPID(p *instance, text string) {
 	pid, err := strconv.Atoi(text)
-	if err != nil || pid < 2 || pid == p.pid || p.exited || !p.holds(pid) {
-		return
+	if err == nil {
+		err = p.SetMain(pid)
 	}
-	main, err := os.FindProcess(pid)
 	if err != nil {
-		return
+		s.log.Debug("the main process stays the same", "generation", p.number, "MAINPID", text, "reason", err)
 	}
-	p.main.Release()
-	p.main, p.pid = main, pid
 }
 
-func (s *Supervisor) notifiedWatchdog(p *process, m notify.Message) {
+func (s *Supervisor) notifiedWatchdog(p *instance, m notify.Message) {
 	if text, ok := m.Get("WATCHDOG_USEC"); ok && p.watchdog > 0 {
 		if d, err := notify.ParseUsec(text); err == nil && d > 0 {
 			p.watchdog = d
@@ -113,8 +109,8 @@ func (s *Supervisor) notifiedWatchdog(p *process, m notify.Message) {
 }
 
 // guard has p replaced if it is silent from now on.
-func (s *Supervisor) guard(p *process) {
-	if p.watchdog <= 0 || p.exited {
+func (s *Supervisor) guard(p *instance) {
+	if p.watchdog <= 0 || p.hasExited() {
 		return
 	}
 	p.heard = time.Now()
@@ -125,7 +121,7 @@ func (s *Supervisor) guard(p *process) {
 }
 
 // rearm looks after d whether p has been silent.
-func (s *Supervisor) rearm(p *process, d time.Duration) {
+func (s *Supervisor) rearm(p *instance, d time.Duration) {
 	var t *time.Timer
 	overdue := func() bool {
 		if p.timer != t {

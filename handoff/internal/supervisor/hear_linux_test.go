@@ -23,7 +23,7 @@ func TestHeldUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &process{number: 1, watchdog: 50 * time.Millisecond}
+			p := &instance{Generation: fakeGeneration{pid: 7, alive: true}, number: 1, watchdog: 50 * time.Millisecond}
 			if p.receiver, err = notify.Listen(filepath.Join(t.TempDir(), "notify")); err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ const deliverTimeout = 100 * time.Millisecond
 // deliver has what is stored go to a generation from now on.
 func (s *Supervisor) deliver(to uint64) {
 	s.store.target = to
-	if p := s.processes[to]; p != nil {
+	if p := s.instances[to]; p != nil {
 		p.committed = true
 		s.discard(s.store.committed(to))
 	}
@@ -26,8 +26,8 @@ func (s *Supervisor) deliver(to uint64) {
 
 // route delivers what is due.
 func (s *Supervisor) route() {
-	p := s.processes[s.store.target]
-	if p == nil || p.deliverer == nil || p.deaf {
+	p := s.instances[s.store.target]
+	if p == nil || p.deaf {
 		return
 	}
 	for _, e := range s.store.due() {
@@ -46,8 +46,8 @@ func (s *Supervisor) route() {
 
 // order has p told something, by HANDOFF_SOCKET, behind all that was delivered.
 func (s *Supervisor) order(gen uint64, what string, send func(context.Context, *parcel.Deliverer) error) {
-	p := s.processes[gen]
-	if p == nil || p.deliverer == nil {
+	p := s.instances[gen]
+	if p == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
@@ -58,7 +58,7 @@ func (s *Supervisor) order(gen uint64, what string, send func(context.Context, *
 // release has gen give up, for its successor, what only one generation may hold. It
 // is told the successor's number, which comes back in its answers.
 func (s *Supervisor) release(gen, to uint64) {
-	if p := s.processes[gen]; p != nil {
+	if p := s.instances[gen]; p != nil {
 		p.releaseTo = to
 	}
 	s.order(gen, "to release", func(ctx context.Context, d *parcel.Deliverer) error { return d.Release(ctx, to) })
@@ -66,14 +66,14 @@ func (s *Supervisor) release(gen, to uint64) {
 
 // resume has gen go on as before the last release.
 func (s *Supervisor) resume(gen uint64) {
-	if p := s.processes[gen]; p != nil {
+	if p := s.instances[gen]; p != nil {
 		s.order(gen, "to resume", func(ctx context.Context, d *parcel.Deliverer) error { return d.Resume(ctx, p.releaseTo) })
 	}
 }
 
 // acknowledge listens to what p says of what it was given and told, until it ends, or
 // ctx does.
-func (s *Supervisor) acknowledge(ctx context.Context, p *process) {
+func (s *Supervisor) acknowledge(ctx context.Context, p *instance) {
 	for {
 		r, err := p.deliverer.Next(ctx)
 		if err != nil {
@@ -85,7 +85,7 @@ func (s *Supervisor) acknowledge(ctx context.Context, p *process) {
 	}
 }
 
-func (s *Supervisor) replied(p *process, r parcel.Reply) {
+func (s *Supervisor) replied(p *instance, r parcel.Reply) {
 	if r.Taken != 0 {
 		s.discard(s.store.acknowledged(p.number, r.Taken))
 		if p.deaf {
@@ -103,13 +103,13 @@ func (s *Supervisor) replied(p *process, r parcel.Reply) {
 
 // awaitTaken tells the machine once gen has taken all that it was delivered.
 func (s *Supervisor) awaitTaken(gen uint64) {
-	if p := s.processes[gen]; p != nil {
+	if p := s.instances[gen]; p != nil {
 		p.awaiting = true
 		s.checkTaken(p)
 	}
 }
 
-func (s *Supervisor) checkTaken(p *process) {
+func (s *Supervisor) checkTaken(p *instance) {
 	// One that does not say that it speaks HANDOFF_SOCKET may not read it: what it is
 	// delivered waits for its successor.
 	if p.awaiting && (!p.resumable || !s.store.owes(p.number)) {
@@ -119,7 +119,7 @@ func (s *Supervisor) checkTaken(p *process) {
 }
 
 // keep stores what p sent, and has the manager keep it too.
-func (s *Supervisor) keep(p *process, n *notify.Notification) {
+func (s *Supervisor) keep(p *instance, n *notify.Notification) {
 	name := n.Message.FDName()
 	for _, f := range n.Take() {
 		e := newEntry(name, f, p.number)
@@ -202,7 +202,7 @@ func (s *Supervisor) discard(entries []*entry) {
 			s.above.drop(e.above)
 		}
 	}
-	if p := s.processes[s.store.target]; p != nil {
+	if p := s.instances[s.store.target]; p != nil {
 		s.checkTaken(p)
 	}
 }

@@ -20,7 +20,7 @@ func TestDeafGeneration(t *testing.T) {
 	}
 	s.tell(nil)
 	defer close(s.above.queue)
-	p := &process{number: 1}
+	p := &instance{number: 1}
 	d, child, err := parcel.NewDeliverer()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestDeafGeneration(t *testing.T) {
 	}
 	defer intake.Close()
 	child.Close()
-	s.processes[1] = p
+	s.instances[1] = p
 	s.store.limit, s.store.target = many+1, 1
 	for i := range many {
 		if !s.store.add(newEntry(strconv.Itoa(i), memfd(t), 0)) {

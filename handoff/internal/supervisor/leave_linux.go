@@ -261,10 +261,7 @@ func (s *Supervisor) stopWhileAway() {
 
 // tellRotation tells the generations that they leave, or stay.
 func (s *Supervisor) tellRotation(away bool) {
-	for _, p := range s.processes {
-		if p.deliverer == nil {
-			continue
-		}
+	for _, p := range s.instances {
 		ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
 		s.logOf(p.deliverer.Quiesce(ctx, away), p.number, "the generation could not be told of the rotation")
 		cancel()

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 
@@ -40,21 +39,6 @@ func BlockSignals(path string) error {
 	err := syscall.Exec(path, os.Args, append(os.Environ(), envBlocked+"=1"))
 	unix.PthreadSigmask(unix.SIG_SETMASK, &now, nil)
 	return fmt.Errorf("supervisor: block signals: execute %s: %w", path, err)
-}
-
-// ignorePipe has SIGPIPE ignored in a generation, as it is in a service
-// (IgnoreSIGPIPE=yes of systemd.exec(5), the default): the Go runtime has taken that
-// back, here and in the process above.
-func ignorePipe() error {
-	signal.Ignore(syscall.SIGPIPE)
-	return nil
-}
-
-// unblockSignals gives a generation the mask that a service manager would. It is
-// the last step before the program, in the same thread.
-func unblockSignals() error {
-	runtime.LockOSThread()
-	return unix.PthreadSigmask(unix.SIG_SETMASK, new(unix.Sigset_t), nil)
 }
 
 func everySignal() unix.Sigset_t {

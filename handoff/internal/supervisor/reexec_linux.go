@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -117,55 +116,38 @@ func (s *Supervisor) replace(i Image) error {
 	if err != nil {
 		return err
 	}
-	s.children.loop.halt()
-	defer s.children.loop.resume()
-	// A generation would inherit that signals are ignored.
-	s.children.mu.Lock()
-	defer s.children.mu.Unlock()
+	// Until signals are heard again: a generation would inherit that they are ignored.
+	resume, err := s.runner.Halt()
+	if err != nil {
+		return err
+	}
+	defer resume()
 	listen := i.Deafen()
 	defer func() {
 		listen()
 		s.post(s.reassure) // as after the replacement: a SIGHUP may be lost
 	}()
-	var halted []*process
+	var hearing []*loop
 	err = s.call(func() error {
-		for _, p := range s.processes {
-			if p.loops != nil {
-				halted = append(halted, p)
-			}
+		for _, p := range s.instances {
+			hearing = append(hearing, p.loops...)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	stuck := false
-	for _, p := range halted {
-		defer p.resume()
-		stuck = !p.halt() || stuck
-	}
-	if stuck {
-		return errors.New("what generations write to standard error is not taken")
+	for _, l := range hearing {
+		defer l.resume()
+		l.halt()
 	}
 	return s.call(func() error {
 		if err := s.unfit(); err != nil {
 			return err
 		}
-		for _, p := range s.processes {
-			if !slices.Contains(halted, p) {
-				return &busyError{fmt.Sprintf("generation %d has just been started", p.number), now}
-			}
-		}
 		return s.execute(i)
 	})
 }
-
-// now is a channel that is closed.
-var now = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 // awaitTold waits for what above.mark has returned.
 func awaitTold(told <-chan struct{}) error {
@@ -175,22 +157,6 @@ func awaitTold(told <-chan struct{}) error {
 	case <-time.After(tellTimeout):
 		return errDeaf
 	}
-}
-
-// halt stops listening to what p says, for resume. It reports whether nothing is
-// under way.
-func (p *process) halt() bool {
-	for _, l := range p.loops {
-		l.halt()
-	}
-	return p.out.halt()
-}
-
-func (p *process) resume() {
-	for _, l := range p.loops {
-		l.resume()
-	}
-	p.out.resume()
 }
 
 // execute returns only if it fails.
@@ -296,8 +262,8 @@ func (s *Supervisor) unfit() error {
 	if s.pauses > 0 {
 		return &busyError{"a generation is being told to stop", s.changed}
 	}
-	for _, p := range s.processes {
-		if p.main == nil && !p.exited {
+	for _, p := range s.instances {
+		if p.isStarting() {
 			return &busyError{fmt.Sprintf("generation %d is being started", p.number), s.changed}
 		}
 	}

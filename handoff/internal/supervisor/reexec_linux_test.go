@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -37,8 +36,8 @@ func TestDeaf(t *testing.T) {
 		s.machine.Handle(e) // there is nobody for whom to carry out the effects
 	}
 	s.ready = true
-	s.children = &children{loop: newLoop(func(ctx context.Context) { <-ctx.Done() })}
-	defer s.children.loop.halt()
+	runner := &fakeRunner{}
+	s.runner = runner
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
@@ -48,8 +47,7 @@ func TestDeaf(t *testing.T) {
 	}()
 
 	made := func(when string) {
-		if s.children.mu.TryLock() {
-			s.children.mu.Unlock()
+		if !runner.halted {
 			t.Errorf("%s children are made", when)
 		}
 	}
@@ -63,7 +61,7 @@ func TestDeaf(t *testing.T) {
 	if err := s.replace(Image{Deafen: deafen, Keep: keep}); !errors.Is(err, nothing) || times != 1 {
 		t.Errorf("it ends with %v, and listens %d times", err, times)
 	}
-	if !s.children.mu.TryLock() {
+	if runner.halted {
 		t.Error("no child is made any more")
 	}
 	close(s.calls)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -125,7 +124,7 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 	}
 	s.environ = programEnviron()
 	s.caller, s.since, s.reexecs, s.runtime = st.Caller, st.Since, st.Reexecs+1, st.Runtime
-	s.text, s.note, s.last, s.verdict = st.Text, st.Note, st.Last, st.Verdict
+	s.text, s.last, s.verdict = st.Text, st.Last, st.Verdict
 	s.ready, s.reloading, s.excuses = st.Ready, st.Reload, st.Excuses
 	for _, caller := range st.Callers {
 		s.callers[caller] = make(chan Result, 1)
@@ -144,15 +143,13 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 	for _, e := range st.Entries {
 		s.store.entries = append(s.store.entries, restoreEntry(h, e))
 	}
-	if st.Cgroups != "" {
-		s.cgroups = &cgroups{base: st.Cgroups}
-	}
+	s.runner = process.RestoreChildren(st.RunnerState, s.post, outcomes{s}, s.log)
 	for i := range st.Processes {
-		p, err := s.restoreProcess(h, &st.Processes[i])
+		p, err := s.restoreInstance(h, &st.Processes[i])
 		if err != nil {
 			return fmt.Errorf("generation %d: %w", st.Processes[i].Number, err)
 		}
-		s.processes[p.number] = p
+		s.instances[p.number] = p
 	}
 	return s.matches()
 }
@@ -160,12 +157,12 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 // matches sees to it that the machine and the rest speak of the same generations.
 func (s *Supervisor) matches() error {
 	for _, g := range s.machine.Generations() {
-		if s.processes[g.Number] == nil {
+		if s.instances[g.Number] == nil {
 			return fmt.Errorf("%w: generation %d has no process", ErrState, g.Number)
 		}
 	}
-	if n := len(s.machine.Generations()); n != len(s.processes) {
-		return fmt.Errorf("%w: %d generations have %d processes", ErrState, n, len(s.processes))
+	if n := len(s.machine.Generations()); n != len(s.instances) {
+		return fmt.Errorf("%w: %d generations have %d processes", ErrState, n, len(s.instances))
 	}
 	return nil
 }
@@ -178,18 +175,11 @@ func restoreEntry(h *Heir, st entryState) *entry {
 	return e
 }
 
-func (s *Supervisor) restoreProcess(h *Heir, st *processState) (*process, error) {
-	p := &process{
-		number: st.Number, program: st.Program, began: st.Began, pid: st.PID, pgid: st.PGID, watch: -1,
+func (s *Supervisor) restoreInstance(h *Heir, st *processState) (*instance, error) {
+	p := &instance{
+		number: st.Number, program: st.Program, began: st.Began,
 		watchdog: st.Watchdog, text: st.Text, says: st.Says, committed: st.Committed, ready: st.Ready,
 		resumable: st.Resumable, releaseTo: st.ReleaseTo, awaiting: st.Awaiting,
-		reaped: st.Reaped, exited: st.Exited, emptied: st.Emptied,
-	}
-	if st.Cgroup != "" {
-		if filepath.Dir(st.Cgroup) != s.cgroups.base {
-			return nil, fmt.Errorf("%w: cgroup %s is not in %s", ErrState, st.Cgroup, s.cgroups.base)
-		}
-		p.cgroup = &cgroup{dir: st.Cgroup}
 	}
 	var err error
 	receiver, deliverer := h.file(st.Receiver), h.file(st.Deliverer)
@@ -199,14 +189,8 @@ func (s *Supervisor) restoreProcess(h *Heir, st *processState) (*process, error)
 	if p.deliverer, err = parcel.ResumeDeliverer(deliverer, st.LastDelivery); err != nil {
 		return nil, err
 	}
-	if p.out, err = openOutput(os.Stderr, h.file(st.Output), slices.Clone(st.Tail)); err != nil {
+	if p.Generation, err = s.runner.Restore(p.number, st.State, h.file); err != nil {
 		return nil, err
-	}
-	// The process is there as long as it was not waited for: nobody has its number.
-	if st.Main {
-		if p.main, err = os.FindProcess(st.PID); err != nil {
-			return nil, err
-		}
 	}
 	return p, errors.Join(receiver.Close(), deliverer.Close()) // there are duplicates
 }
@@ -215,31 +199,20 @@ func (s *Supervisor) restoreProcess(h *Heir, st *processState) (*process, error)
 func (s *Supervisor) goOn(st *state) {
 	s.log.Info("this program has taken over", "times", s.reexecs)
 	for i := range st.Processes {
-		s.goOnWith(s.processes[st.Processes[i].Number], &st.Processes[i])
+		s.goOnWith(s.instances[st.Processes[i].Number], &st.Processes[i])
 	}
 	for _, t := range st.Timers {
 		s.startTimer(t.Timer, t.Left)
 	}
 	s.reassure()
-	for _, p := range s.processes {
-		if p.reaped != nil {
-			s.exited(p, *p.reaped)
-		}
-		s.checkEmptied(p)
-	}
+	s.runner.Resume()
 	s.passOn()
 	s.route()
 	s.extend()
 	s.change()
 }
 
-func (s *Supervisor) goOnWith(p *process, st *processState) {
-	if p.cgroup != nil && !p.emptied {
-		var err error
-		p.watch, err = s.watch.add(p.cgroup)
-		s.logOf(err, p.number, "the end of its processes is not noticed")
-	}
-	p.out.start()
+func (s *Supervisor) goOnWith(p *instance, st *processState) {
 	s.listen(p)
 	if st.Alive > 0 {
 		p.alive = time.Now().Add(st.Alive)

@@ -21,7 +21,7 @@ var excuses = []notify.Field{{Key: "ERRNO", Value: "0"}, {Key: "BUSERROR"}, {Key
 const sayEvery = time.Second
 
 // said takes note of what p says of itself.
-func (s *Supervisor) said(p *process, m notify.Message) {
+func (s *Supervisor) said(p *instance, m notify.Message) {
 	before := p.says
 	if text, ok := m.Get(protocol.KeyVersion); ok {
 		p.says.Version = report.Clip(text, 64)
@@ -52,7 +52,7 @@ type says struct {
 }
 
 // why is the reason of a failure, as far as p has said it.
-func (p *process) why() string {
+func (p *instance) why() string {
 	var parts []string
 	for i, value := range p.says.Excuses {
 		errno, err := strconv.Atoi(value)
@@ -69,7 +69,7 @@ func (p *process) why() string {
 
 // speaker returns the generation of which the excuses are those of the service: the
 // one that serves, or else the newest.
-func (s *Supervisor) speaker() *process {
+func (s *Supervisor) speaker() *instance {
 	var newest uint64
 	for _, g := range s.machine.Generations() {
 		newest = g.Number
@@ -77,7 +77,7 @@ func (s *Supervisor) speaker() *process {
 			break
 		}
 	}
-	return s.processes[newest]
+	return s.instances[newest]
 }
 
 // passOn tells the manager the excuses of the service where they are others than
@@ -110,7 +110,7 @@ func (s *Supervisor) passOn() {
 }
 
 // saidAll passes on what waits of p, which says nothing any more.
-func (s *Supervisor) saidAll(p *process) {
+func (s *Supervisor) saidAll(p *instance) {
 	if s.saying != nil && s.speaker() == p {
 		s.saying.Stop()
 		s.saying = nil

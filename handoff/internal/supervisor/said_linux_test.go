@@ -30,7 +30,7 @@ func TestSaid(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &Supervisor{machine: generation.New(generation.Options{}), changed: make(chan struct{})}
-			p := new(process)
+			p := new(instance)
 			for _, text := range c.messages {
 				m, err := notify.Parse([]byte(text))
 				if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/leaktest"
@@ -78,7 +79,7 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 		t.Fatal(err)
 	}
 	// What runs in time does so from there on.
-	if after.watch, err = watchCgroups(func(int) {}); err != nil {
+	if err := after.runner.Open(); err != nil {
 		t.Fatal(err)
 	}
 	if after.hangups, err = watchHangups(func(int32) {}); err != nil {
@@ -151,7 +152,7 @@ func populated(t *testing.T) *Supervisor {
 		t.Fatalf("%d generations", n)
 	}
 	s.callers[5], s.caller = make(chan Result, 1), 6
-	s.runtime, s.text, s.note = t.TempDir(), "text", "note"
+	s.runtime, s.text = t.TempDir(), "text"
 	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
 	s.last = lastWords{Gen: 9, Lines: []string{"last", "words"}}
 	s.verdict = Result{
@@ -177,45 +178,35 @@ func populated(t *testing.T) *Supervisor {
 	s.timers[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
 
 	base := t.TempDir()
-	s.cgroups = &cgroups{base: base}
-	for number := uint64(1); number <= 3; number++ {
-		s.processes[number] = s.populatedProcess(t, number, filepath.Join(base, fmt.Sprint("gen-", number)))
+	s.runner = process.RestoreChildren(process.RunnerState{Cgroups: base, Note: "note"}, s.post, outcomes{s}, s.log)
+	for number, st := range map[uint64]process.State{
+		1: {Exited: true, Emptied: true},
+		2: {Main: true, Reaped: &generation.ExitStatus{Code: 3, Signal: 4}}, // both, for the sake of it
+		3: {Main: true},
+	} {
+		// This process stands for a main process.
+		st.PID, st.PGID, st.Cgroup, st.Tail = os.Getpid(), os.Getpid(), filepath.Join(base, fmt.Sprint("gen-", number)), []byte("its tail")
+		s.instances[number] = s.populatedInstance(t, number, st)
 	}
-	s.processes[1].exited, s.processes[1].emptied = true, true
-	waits := s.processes[2]
-	waits.main = self(t)
-	waits.reaped = &generation.ExitStatus{Code: 3, Signal: 4} // both, for the sake of it
+	waits := s.instances[2]
 	waits.timer, waits.alive = far(), time.Now().Add(7*time.Hour)
-	watched := s.processes[3]
-	watched.main = self(t)
-	watched.timer = far()
+	s.instances[3].timer = far()
 	return s
 }
 
-// self stands for a main process that runs.
-func self(t *testing.T) *os.Process {
+// populatedInstance has everything but what runs in time.
+func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.State) *instance {
 	t.Helper()
-	p, err := os.FindProcess(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// populatedProcess has everything but its end, and what runs in time.
-func (s *Supervisor) populatedProcess(t *testing.T, number uint64, dir string) *process {
-	t.Helper()
-	p := &process{
-		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(), pid: os.Getpid(), pgid: os.Getpid(), watch: -1,
-		cgroup:   &cgroup{dir: dir},
+	p := &instance{
+		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(),
 		watchdog: 9 * time.Hour, text: "its text",
 		says:      says{Version: "1.2", Carried: 3, Excuses: [4]string{"5", "c", "d", "6"}},
 		committed: true, resumable: true, releaseTo: 4, awaiting: true, ready: true,
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.events"), []byte("populated 1\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(st.Cgroup, "cgroup.events"), []byte("populated 1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -236,7 +227,7 @@ func (s *Supervisor) populatedProcess(t *testing.T, number uint64, dir string) *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	if p.out, err = openOutput(os.Stderr, r, []byte("its tail")); err != nil {
+	if p.Generation, err = s.runner.Restore(number, st, func(ref) *os.File { return r }); err != nil {
 		t.Fatal(err)
 	}
 	return p

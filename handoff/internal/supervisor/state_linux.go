@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 )
 
 // stateVersion is raised by every change that another program would misunderstand,
@@ -42,27 +43,27 @@ type state struct {
 	Target  uint64              `json:"target,omitempty"`
 	Drops   map[uint64][]string `json:"drops,omitempty"`
 	Memory  ref                 `json:"memory"`
-	Keeps   bool                `json:"keeps,omitempty"`   // the manager has a store
-	Kept    bool                `json:"kept,omitempty"`    // and has the memory
-	Ready   bool                `json:"ready,omitempty"`   // the manager was told so, once
-	Reload  bool                `json:"reload,omitempty"`  // and that a reload is under way
-	Cgroups string              `json:"cgroups,omitempty"` // the base; "": there are none
+	Keeps   bool                `json:"keeps,omitempty"`  // the manager has a store
+	Kept    bool                `json:"kept,omitempty"`   // and has the memory
+	Ready   bool                `json:"ready,omitempty"`  // the manager was told so, once
+	Reload  bool                `json:"reload,omitempty"` // and that a reload is under way
 	Runtime string              `json:"runtime"`
 	Since   time.Time           `json:"since"`
 	Reexecs uint64              `json:"reexecs,omitempty"`
 	Text    string              `json:"text,omitempty"`
-	Note    string              `json:"note,omitempty"`
 	Last    lastWords           `json:"last"`
 	Verdict Result              `json:"verdict"`
 	Excuses [4]string           `json:"excuses"`
+
+	process.RunnerState
 
 	// What the program around the supervisor keeps: see Image.
 	Data  []byte `json:"data,omitempty"`
 	Files []ref  `json:"files,omitempty"`
 }
 
-// A ref is a place in the list of descriptors, counted from 1; 0 is none.
-type ref int
+// A ref is a place in the list of descriptors.
+type ref = fd.Ref
 
 type (
 	timerState struct {
@@ -85,31 +86,23 @@ type (
 	}
 
 	processState struct {
-		Number       uint64                 `json:"number"`
-		Program      string                 `json:"program"`
-		Began        time.Time              `json:"began"`
-		Main         bool                   `json:"main,omitempty"` // its main process runs, or was not waited for
-		PID          int                    `json:"pid"`
-		PGID         int                    `json:"pgid"`
-		Cgroup       string                 `json:"cgroup,omitempty"`
-		Receiver     ref                    `json:"receiver"`
-		Deliverer    ref                    `json:"deliverer"`
-		LastDelivery uint64                 `json:"last_delivery,omitempty"`
-		Output       ref                    `json:"output"`
-		Tail         []byte                 `json:"tail,omitempty"`
-		Alive        time.Duration          `json:"alive,omitempty"` // until it has lived long enough; 0: it says so itself, or has
-		Watchdog     time.Duration          `json:"watchdog,omitempty"`
-		Guarded      bool                   `json:"guarded,omitempty"` // its watchdog runs
-		Says         says                   `json:"says"`
-		Text         string                 `json:"text,omitempty"`
-		Committed    bool                   `json:"committed,omitempty"`
-		Resumable    bool                   `json:"resumable,omitempty"`
-		ReleaseTo    uint64                 `json:"release_to,omitempty"`
-		Awaiting     bool                   `json:"awaiting,omitempty"`
-		Ready        bool                   `json:"ready,omitempty"`
-		Reaped       *generation.ExitStatus `json:"reaped,omitempty"`
-		Exited       bool                   `json:"exited,omitempty"`
-		Emptied      bool                   `json:"emptied,omitempty"`
+		Number  uint64    `json:"number"`
+		Program string    `json:"program"`
+		Began   time.Time `json:"began"`
+		process.State
+		Receiver     ref           `json:"receiver"`
+		Deliverer    ref           `json:"deliverer"`
+		LastDelivery uint64        `json:"last_delivery,omitempty"`
+		Alive        time.Duration `json:"alive,omitempty"` // until it has lived long enough; 0: it says so itself, or has
+		Watchdog     time.Duration `json:"watchdog,omitempty"`
+		Guarded      bool          `json:"guarded,omitempty"` // its watchdog runs
+		Says         says          `json:"says"`
+		Text         string        `json:"text,omitempty"`
+		Committed    bool          `json:"committed,omitempty"`
+		Resumable    bool          `json:"resumable,omitempty"`
+		ReleaseTo    uint64        `json:"release_to,omitempty"`
+		Awaiting     bool          `json:"awaiting,omitempty"`
+		Ready        bool          `json:"ready,omitempty"`
 	}
 )
 
@@ -166,13 +159,11 @@ func (st *state) check() error {
 	}
 	for i := range st.Processes {
 		p := &st.Processes[i]
-		switch {
-		case slices.ContainsFunc(st.Processes[:i], func(o processState) bool { return o.Number == p.Number }):
+		if slices.ContainsFunc(st.Processes[:i], func(o processState) bool { return o.Number == p.Number }) {
 			return fmt.Errorf("generation %d is there twice", p.Number)
-		case p.PID < 2 || p.PGID < 2 || p.Main == p.Exited:
-			return fmt.Errorf("generation %d with PID %d, group %d, main process %v, exited %v", p.Number, p.PID, p.PGID, p.Main, p.Exited)
-		case (p.Cgroup == "") != (st.Cgroups == ""):
-			return fmt.Errorf("generation %d with cgroup %q below %q", p.Number, p.Cgroup, st.Cgroups)
+		}
+		if err := p.State.Check(st.RunnerState); err != nil {
+			return fmt.Errorf("generation %d with %w", p.Number, err)
 		}
 	}
 	for _, c := range st.Callers {
@@ -197,7 +188,8 @@ func (st *state) checkRefs() error {
 		refs = append(refs, e.File)
 	}
 	for _, p := range st.Processes {
-		refs = append(refs, p.Receiver, p.Deliverer, p.Output)
+		refs = append(refs, p.Receiver, p.Deliverer)
+		refs = append(refs, p.State.Files()...)
 	}
 	for _, r := range refs {
 		if r < 1 || int(r) > len(used) || used[r-1] {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -24,14 +25,19 @@ func someState() *state {
 		Version: stateVersion, PID: 7, Descriptors: []int{5, 6, 7, 8, 9, 10, 11},
 		Machine: json.RawMessage(`{"version":1}`), Timers: []timerState{{1, time.Second}, {2, -time.Second}},
 		Processes: []processState{{
-			Number: 3, Program: "/bin/app", Began: time.Unix(1, 0).UTC(), Main: true, PID: 12, PGID: 12, Cgroup: "/sys/fs/cgroup/a/gen-3",
-			Receiver: 3, Deliverer: 4, LastDelivery: 9, Output: 5, Tail: []byte("last words\xff"), Alive: 1, Watchdog: 2, Guarded: true,
-			Text: "well", Says: says{Version: "2"}, Committed: true, Ready: true, Reaped: &generation.ExitStatus{Code: 3},
+			Number: 3, Program: "/bin/app", Began: time.Unix(1, 0).UTC(),
+			State: process.State{
+				Main: true, PID: 12, PGID: 12, Cgroup: "/sys/fs/cgroup/a/gen-3", Output: 5, Tail: []byte("last words\xff"),
+				Reaped: &generation.ExitStatus{Code: 3},
+			},
+			Receiver: 3, Deliverer: 4, LastDelivery: 9, Alive: 1, Watchdog: 2, Guarded: true,
+			Text: "well", Says: says{Version: "2"}, Committed: true, Ready: true,
 		}},
 		Callers: []uint64{4}, Caller: 5,
 		Sockets: []namedRef{{"http", 2}}, Entries: []entryState{{namedRef: namedRef{"conn", 6}, Above: "x", Owner: 3, Polled: true, Holders: map[uint64]uint64{3: 1}}},
 		Limit: 64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Keeps: true, Kept: true, Ready: true, Reload: true,
-		Cgroups: "/sys/fs/cgroup/a", Runtime: "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2, Text: "t", Note: "n",
+		RunnerState: process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
+		Runtime:     "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2, Text: "t",
 		Last: lastWords{2, []string{"bye"}}, Verdict: Result{Verdict: generation.Verdict{Outcome: Undone, Gen: 2, Reason: "r"}, Output: []string{"o"}, Time: time.Unix(3, 0).UTC()},
 		Excuses: [4]string{"1"}, Data: []byte{1}, Files: []ref{7},
 	}
@@ -89,6 +95,7 @@ func TestStateRefusals(t *testing.T) {
 		{"all processes", func(st *state) { st.Processes[0].PGID = 1 }, "group 1"},
 		{"dead and alive", func(st *state) { st.Processes[0].Exited = true }, "exited true"},
 		{"no cgroup", func(st *state) { st.Processes[0].Cgroup = "" }, "cgroup"},
+		{"a cgroup elsewhere", func(st *state) { st.Processes[0].Cgroup = "/sys/fs/cgroup/b/gen-3" }, "cgroup"},
 		{"a caller of the future", func(st *state) { st.Callers[0] = 6 }, "caller 6 of 5"},
 		{"no PID", func(st *state) { st.PID = 0 }, "PID 0"},
 		{"no store", func(st *state) { st.Limit = 0 }, "0 entries"},

@@ -9,9 +9,10 @@ import (
 
 // tellToStop sends p the stop signal, with Options.PauseWorkers once its workers stand
 // still. Asked again, it waits for them no longer.
-func (s *Supervisor) tellToStop(p *process) {
+func (s *Supervisor) tellToStop(p *instance) {
+	pid, alive := p.Main()
 	switch {
-	case s.o.PauseWorkers <= 0 || p.main == nil:
+	case s.o.PauseWorkers <= 0 || !alive:
 		s.signalStop(p)
 		return
 	case p.hasten != nil:
@@ -22,7 +23,7 @@ func (s *Supervisor) tellToStop(p *process) {
 	for _, f := range s.sockets {
 		listeners = append(listeners, f.File)
 	}
-	program := workers.Program{Main: p.pid, Processes: p.processes(), Listeners: listeners}
+	program := workers.Program{Main: pid, Processes: p.Processes, Listeners: listeners}
 	ctx, hasten := context.WithTimeout(context.Background(), s.o.PauseWorkers)
 	p.hasten = hasten
 	s.pauses++
@@ -41,6 +42,6 @@ func (s *Supervisor) tellToStop(p *process) {
 	})
 }
 
-func (s *Supervisor) signalStop(p *process) {
-	s.logOf(p.signal(s.o.StopSignal), p.number, "the stop signal could not be sent")
+func (s *Supervisor) signalStop(p *instance) {
+	s.logOf(p.Signal(s.o.StopSignal), p.number, "the stop signal could not be sent")
 }

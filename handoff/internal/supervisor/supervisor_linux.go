@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -44,18 +45,15 @@ type Supervisor struct {
 	machine   *generation.Machine
 	events    []generation.Event // not yet handled
 	handling  bool
-	processes map[uint64]*process
+	instances map[uint64]*instance
 	store     store
 	timers    map[uint64]*timer
 	callers   map[uint64]chan Result
 	caller    uint64 // the last number given to one
-	cgroups   *cgroups
-	watch     *cgroupWatch
+	runner    process.Runner
 	hangups   *hangups
 	lastWatch int32  // the last ID that hangups was given
-	note      string // what the status says beside the generations
 	text      string // the status as the manager knows it, or is about to
-	children  *children
 	last      lastWords
 	verdict   Result        // the last one on a reload
 	since     time.Time     // of the service's start
@@ -113,19 +111,21 @@ func newSupervisor(o Options) (*Supervisor, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{
+	s := &Supervisor{
 		o:         o,
 		log:       o.Log,
 		calls:     make(chan func()),
 		ended:     make(chan struct{}),
 		machine:   generation.New(o.Limits),
-		processes: make(map[uint64]*process),
+		instances: make(map[uint64]*instance),
 		store:     store{drops: make(map[uint64][]string)},
 		timers:    make(map[uint64]*timer),
 		callers:   make(map[uint64]chan Result),
 		changed:   make(chan struct{}),
 		since:     time.Now(),
-	}, nil
+	}
+	s.runner = process.NewChildren(s.post, outcomes{s}, s.log)
+	return s, nil
 }
 
 func (s *Supervisor) open() (err error) {
@@ -240,27 +240,13 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 
 // begin sees to it that children can be made, kept apart, and waited for.
 func (s *Supervisor) begin() (err error) {
-	if s.heir != nil {
-		// As it was found before.
-	} else if s.cgroups, err = openCgroups(); err != nil {
-		s.note = "no cgroups, process groups instead"
-		s.log.Warn("generations get process groups instead of cgroups: descendants that leave the group are not ended with it", "reason", err)
-	}
-	if s.cgroups != nil {
-		if s.watch, err = watchCgroups(func(wd int) { s.post(func() { s.cgroupChanged(wd) }) }); err != nil {
-			return err
-		}
-	}
 	if s.hangups, err = watchHangups(func(id int32) { s.post(func() { s.hungUp(id) }) }); err != nil {
 		return err
 	}
 	for _, e := range s.store.entries {
 		s.poll(e) // what was inherited
 	}
-	s.children, err = watchChildren(func(pid int, status generation.ExitStatus) {
-		s.post(func() { s.reaped(pid, status) })
-	})
-	return err
+	return s.runner.Open()
 }
 
 // answers reports, for the manager's watchdog, whether Run's goroutine does its
@@ -283,12 +269,7 @@ func (s *Supervisor) close() {
 			t.Stop()
 		}
 	}
-	if s.children != nil {
-		s.children.close()
-	}
-	if s.watch != nil {
-		s.watch.close()
-	}
+	s.runner.Close()
 	if s.hangups != nil {
 		s.hangups.close()
 	}
@@ -300,7 +281,7 @@ func (s *Supervisor) close() {
 	}
 	s.beside.Wait()
 	s.reopen()
-	for _, p := range s.processes {
+	for _, p := range s.instances {
 		s.forget(p)
 	}
 	if s.above != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
 )
 
 // trialTimeout bounds how long a new program may take to read the state.
@@ -72,19 +73,19 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 		return err
 	}
 	defer answer.Close()
-	out, stderr, err := newOutput(io.Discard)
+	out, stderr, err := process.NewOutput(io.Discard)
 	if err != nil {
 		child.Close()
 		return err
 	}
-	defer out.close()
+	defer out.Close()
 
 	cmd := &exec.Cmd{Path: i.Path, Args: i.Args, Stdout: stderr, Stderr: stderr}
 	// It must have no way to speak for the service.
 	cmd.Env = append(without(os.Environ(), "RUNTIME_DIRECTORY"), envState+"=3", envTrial+"=4")
 	cmd.ExtraFiles = slices.Concat([]*os.File{memory, child}, files)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	ended, err := s.children.launch(cmd)
+	ended, err := s.runner.Launch(cmd)
 	child.Close()
 	stderr.Close()
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 	if errors.Is(err, ErrEnded) {
 		return err
 	}
-	out.flush()
+	out.Flush()
 	if err == nil && status == (generation.ExitStatus{}) {
 		answer.SetReadDeadline(time.Now().Add(time.Second))
 		text, _ := io.ReadAll(io.LimitReader(answer, 256))
@@ -104,7 +105,7 @@ func (s *Supervisor) try(ctx context.Context, i Image) error {
 		}
 		err = errors.New("it does not know how, or is another program")
 	}
-	lines := out.lines()
+	lines := out.Lines()
 	switch {
 	case err != nil:
 	case len(lines) > 0:

@@ -1,13 +1,11 @@
-package supervisor
+package process
 
 import (
 	"bytes"
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
-	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -16,7 +14,7 @@ import (
 func TestOutput(t *testing.T) {
 	leaktest.Check(t)
 	var to bytes.Buffer
-	o, w, err := newOutput(&to)
+	o, w, err := NewOutput(&to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +26,7 @@ func TestOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%10 == 0 {
-			o.flush()
+			o.Flush()
 			if to.String() != want.String() {
 				t.Fatalf("after line %d, %q was copied", i, to.String())
 			}
@@ -36,47 +34,28 @@ func TestOutput(t *testing.T) {
 	}
 	w.Close()
 	<-o.done
-	o.flush() // of one that has ended
+	o.Flush() // of one that has ended
 	if to.String() != want.String() {
 		t.Errorf("%q was copied", to.String())
 	}
-	lines := o.lines()
+	lines := o.Lines()
 	if len(lines) != tailLines || lines[0] != "line 90" || lines[tailLines-1] != "line 99" {
 		t.Errorf("the last lines are %q", lines)
 	}
-	o.close()
+	o.Close()
 }
 
 func TestOutputTail(t *testing.T) {
 	leaktest.Check(t)
-	o := &output{to: new(bytes.Buffer)}
-	if lines := o.lines(); lines != nil {
+	o := &Output{to: new(bytes.Buffer)}
+	if lines := o.Lines(); lines != nil {
 		t.Errorf("of nothing, the last lines are %q", lines)
 	}
 	o.write(bytes.Repeat([]byte("x"), 10*tailBytes))
 	o.write([]byte("\xff\r\n\x1b[2Jthe\tend"))
-	lines := o.lines()
+	lines := o.Lines()
 	if len(lines) != 2 || lines[1] != "\uFFFD[2Jthe\tend" || !strings.HasSuffix(lines[0], "x\uFFFD") || len(o.tail) != tailBytes {
 		t.Errorf("%d bytes are kept, and the last lines are %.20q", len(o.tail), lines)
-	}
-}
-
-func TestExitCode(t *testing.T) {
-	for _, c := range []struct {
-		exit Exit
-		want int
-	}{
-		{Exit{}, 0},
-		{Exit{Status: generation.ExitStatus{Code: 3}}, 3},
-		{Exit{Status: generation.ExitStatus{Signal: int(syscall.SIGTERM)}}, 0},
-		{Exit{Status: generation.ExitStatus{Signal: int(syscall.SIGQUIT)}, stop: syscall.SIGQUIT}, 0},
-		{Exit{Status: generation.ExitStatus{Signal: int(syscall.SIGQUIT)}, stop: syscall.SIGTERM}, 128 + 3},
-		{Exit{Status: generation.ExitStatus{Signal: int(syscall.SIGKILL)}}, 128 + 9},
-		{Exit{Status: generation.ExitStatus{Signal: int(syscall.SIGTERM)}, Reason: "they die"}, 128 + 15},
-	} {
-		if code := c.exit.Code(); code != c.want {
-			t.Errorf("%+v: got %d, want %d", c.exit, code, c.want)
-		}
 	}
 }
 
@@ -97,11 +76,11 @@ func (w *stuckWriter) Write(b []byte) (int, error) {
 func TestOutputHaltedTwice(t *testing.T) {
 	leaktest.Check(t)
 	to := &stuckWriter{stuck: make(chan struct{}), freed: make(chan struct{})}
-	o, w, err := newOutput(to)
+	o, w, err := NewOutput(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.close()
+	defer o.Close()
 	defer w.Close()
 	if _, err := w.WriteString("line\n"); err != nil {
 		t.Fatal(err)

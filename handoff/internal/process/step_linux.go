@@ -1,10 +1,15 @@
-package supervisor
+package process
 
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/activation"
 )
@@ -40,4 +45,19 @@ func tellPID() error {
 		}
 	}
 	return nil
+}
+
+// ignorePipe has SIGPIPE ignored in a generation, as it is in a service
+// (IgnoreSIGPIPE=yes of systemd.exec(5), the default): the Go runtime has taken that
+// back, here and in the process above.
+func ignorePipe() error {
+	signal.Ignore(syscall.SIGPIPE)
+	return nil
+}
+
+// unblockSignals gives a generation the mask that a service manager would. It is
+// the last step before the program, in the same thread.
+func unblockSignals() error {
+	runtime.LockOSThread()
+	return unix.PthreadSigmask(unix.SIG_SETMASK, new(unix.Sigset_t), nil)
 }

@@ -1,4 +1,4 @@
-package supervisor
+package process
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -23,8 +24,8 @@ const (
 	haltTimeout = 2 * time.Second
 )
 
-// An output copies a generation's standard error on, and remembers its end.
-type output struct {
+// An Output copies a generation's standard error on, and remembers its end.
+type Output struct {
 	to   io.Writer
 	file *os.File // the pipe's read end
 	raw  syscall.RawConn
@@ -38,9 +39,9 @@ type output struct {
 	done     chan struct{} // closed when nothing is copied any more
 }
 
-// newOutput returns also the pipe's write end, which the caller closes once the
+// NewOutput copies to to. It returns also the pipe's write end, which the caller closes once the
 // generation has it.
-func newOutput(to io.Writer) (*output, *os.File, error) {
+func NewOutput(to io.Writer) (*Output, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -54,15 +55,15 @@ func newOutput(to io.Writer) (*output, *os.File, error) {
 }
 
 // openOutput goes on with a pipe whose last bytes were tail, once it is started.
-func openOutput(to io.Writer, r *os.File, tail []byte) (*output, error) {
+func openOutput(to io.Writer, r *os.File, tail []byte) (*Output, error) {
 	raw, err := r.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &output{to: to, file: r, raw: raw, tail: tail}, nil
+	return &Output{to: to, file: r, raw: raw, tail: tail}, nil
 }
 
-func (o *output) start() {
+func (o *Output) start() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.running, o.halting, o.flushing = true, false, false
@@ -71,7 +72,7 @@ func (o *output) start() {
 	go o.run(o.drained)
 }
 
-func (o *output) run(drained chan<- struct{}) {
+func (o *Output) run(drained chan<- struct{}) {
 	b := make([]byte, 16<<10)
 	for {
 		n, err := o.file.Read(b)
@@ -95,7 +96,7 @@ func (o *output) run(drained chan<- struct{}) {
 
 // interrupted lets reads wait again, and reports whether flush waits for what is
 // there by now.
-func (o *output) interrupted() bool {
+func (o *Output) interrupted() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.file.SetReadDeadline(time.Time{})
@@ -105,7 +106,7 @@ func (o *output) interrupted() bool {
 }
 
 // end reports whether the copying ends: it is over, or is to be halted.
-func (o *output) end(over bool) bool {
+func (o *Output) end(over bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if over || o.halting {
@@ -117,7 +118,7 @@ func (o *output) end(over bool) bool {
 
 // halt stops the copying until resume, and reports whether it has stopped: the
 // standard error of this process may be stuck.
-func (o *output) halt() bool {
+func (o *Output) halt() bool {
 	o.mu.Lock()
 	o.halting = true
 	done := o.done
@@ -132,7 +133,7 @@ func (o *output) halt() bool {
 }
 
 // resume goes on after halt, also where that was in vain.
-func (o *output) resume() {
+func (o *Output) resume() {
 	o.mu.Lock()
 	o.halting = false
 	running := o.running
@@ -143,7 +144,7 @@ func (o *output) resume() {
 }
 
 // drain reads what is there, without waiting for more.
-func (o *output) drain(b []byte) {
+func (o *Output) drain(b []byte) {
 	for {
 		var n int
 		var err error
@@ -158,7 +159,7 @@ func (o *output) drain(b []byte) {
 	}
 }
 
-func (o *output) write(b []byte) {
+func (o *Output) write(b []byte) {
 	if len(b) == 0 {
 		return
 	}
@@ -171,9 +172,9 @@ func (o *output) write(b []byte) {
 	o.to.Write(b) // there is nobody to tell if standard error is gone
 }
 
-// flush returns when what was written until now has been copied, or after a
-// second. Only one goroutine may call it, before close.
-func (o *output) flush() {
+// Flush returns when what was written until now has been copied, or after a
+// second. Only one goroutine may call it, before Close.
+func (o *Output) Flush() {
 	o.mu.Lock()
 	drained, done := o.drained, o.done
 	o.flushing = true
@@ -192,8 +193,8 @@ func (o *output) flush() {
 	}
 }
 
-// lines returns the last lines.
-func (o *output) lines() []string {
+// Lines returns the last lines.
+func (o *Output) Lines() []string {
 	o.mu.Lock()
 	text := string(bytes.TrimSpace(o.tail))
 	o.mu.Unlock()
@@ -208,11 +209,20 @@ func (o *output) lines() []string {
 }
 
 // last returns the last bytes.
-func (o *output) last() []byte {
+func (o *Output) last() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return bytes.Clone(o.tail)
 }
 
-// close ends the copying. A process that still writes gets SIGPIPE.
-func (o *output) close() { o.file.Close() }
+// Close ends the copying. A process that still writes gets SIGPIPE.
+func (o *Output) Close() { o.file.Close() }
+
+// printable replaces what might tell a terminal to do something: a program may run
+// with less privilege than whoever reads the reason of a verdict.
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' {
+		return '\uFFFD'
+	}
+	return r
+}
