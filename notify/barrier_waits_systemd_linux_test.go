@@ -53,7 +53,7 @@ func parentHelper([]string) error {
 // A child that sends and exits at once is attributed to the unit each time:
 // NotifyAccess=all lets it speak, and the barrier keeps it there until the
 // manager has looked it up. All is done when the main process exits.
-func TestE2EBarrierOfChildren(t *testing.T) {
+func TestBarrierOfChildrenUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("children.service", unit("parent", nil, "Type=oneshot", "RemainAfterExit=yes",
 			"NotifyAccess=all", fmt.Sprint("FileDescriptorStoreMax=", 2*runs), "TimeoutStartSec=300"))
@@ -68,7 +68,7 @@ func TestE2EBarrierOfChildren(t *testing.T) {
 }
 
 // A main process that says READY and exits at once has started each time.
-func TestE2EBarrierOfMainProcess(t *testing.T) {
+func TestBarrierOfMainProcessUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("ready@.service", unit("flash", []string{"%i"}, "Type=notify", "RemainAfterExit=yes"))
 		const batch = 20

@@ -68,7 +68,7 @@ func send(fields ...string) string {
 	return "/usr/bin/env " + helpertest.Variable + "=send " + program + " " + strings.Join(fields, " ")
 }
 
-func TestE2EFields(t *testing.T) {
+func TestFieldsUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		// Ready only after the time it had at first.
 		m.InstallUnit("slow.service", unit("send", []string{"EXTEND_TIMEOUT_USEC=60000000", "pause", "READY=1"},
@@ -97,7 +97,7 @@ func TestE2EFields(t *testing.T) {
 }
 
 // WATCHDOG=trigger has the manager act as if the watchdog had run out.
-func TestE2EWatchdogTrigger(t *testing.T) {
+func TestWatchdogTriggerUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("trigger.service", unit("service", nil, "Type=notify", "NotifyAccess=all", "ExecReload="+send("WATCHDOG=trigger")))
 		m.Systemctl("start", "trigger.service")

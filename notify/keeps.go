@@ -15,7 +15,7 @@ const ProbeName = "notify.probe"
 
 // settleTime is how long the manager may take to close what it does not keep. It
 // has that done by a thread or a process of its own, for which neither it nor a
-// barrier waits: up to 45 ms with all CPUs busy, in 400 runs of TestE2EKeeps.
+// barrier waits: up to 45 ms with all CPUs busy, in 400 runs of TestKeepsUnderSystemd.
 const settleTime = 500 * time.Millisecond
 
 // Keeps reports whether the manager keeps what it is given by Store: whether the

@@ -67,7 +67,7 @@ func sendEnd(ctx context.Context, socket string) error {
 }
 
 // systemd-notify waits for its barrier, so it exits only if that is answered.
-func TestE2ESystemdNotifyToReceiver(t *testing.T) {
+func TestReceiverHearsSystemdNotify(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		receive := func(args ...string) string {
 			return m.Output(append([]string{"env", helpertest.Variable + "=receive", program}, args...)...)
@@ -167,7 +167,7 @@ func missing(t *testing.T, what string) {
 	t.Skipf("there is no %s", what)
 }
 
-func TestE2ESameStateAsLibsystemd(t *testing.T) {
+func TestSameStateAsLibsystemd(t *testing.T) {
 	binary, loader, libraries := compileTwin(t)
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallFile("/opt/twin/twin", binary, 0o755)

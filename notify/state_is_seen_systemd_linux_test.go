@@ -115,7 +115,7 @@ func sleeper() (*exec.Cmd, error) {
 	return c, c.Start()
 }
 
-func TestE2EState(t *testing.T) {
+func TestStateUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("state.service", unit("service", nil, "Type=notify", "KillMode=mixed"))
 		m.Systemctl("start", "state.service")
@@ -145,7 +145,7 @@ func TestE2EState(t *testing.T) {
 	})
 }
 
-func TestE2EWatchdog(t *testing.T) {
+func TestWatchdogUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("watched.service", unit("service", nil, "Type=notify", "WatchdogSec=6"))
 		m.Systemctl("start", "watched.service")
@@ -162,7 +162,7 @@ func TestE2EWatchdog(t *testing.T) {
 	})
 }
 
-func TestE2EReload(t *testing.T) {
+func TestReloadUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		const exec = "ExecReload=/bin/kill -HUP $MAINPID"
 		m.InstallUnit("reload.service", unit("service", nil, "Type=notify", exec))

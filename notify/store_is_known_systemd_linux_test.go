@@ -56,7 +56,7 @@ func keepsHelper(args []string) error {
 }
 
 // What the manager does not keep it closes later than it answers a barrier.
-func TestE2EKeeps(t *testing.T) {
+func TestKeepsUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		for _, c := range []struct {
 			limit, times int

@@ -24,7 +24,7 @@ import (
 // storeMax is room for wantStored, and for what hangs up only after that.
 const storeMax = 7
 
-// fillStore stores what TestE2EStore looks for, and everything that the manager
+// fillStore stores what TestStoreUnderSystemd looks for, and everything that the manager
 // is to refuse, ignore, replace or drop.
 func fillStore(ctx context.Context, n *notify.Notifier) error {
 	memory, err := newMemfd("from the first run")
@@ -178,7 +178,7 @@ func inspect(files []*os.File) (string, error) {
 	return fmt.Sprintf("%s, %s, %s", strings.Join(names, "|"), content[:k], said), nil
 }
 
-func TestE2EStore(t *testing.T) {
+func TestStoreUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("store.service", unit("store", nil, "Type=notify", fmt.Sprint("FileDescriptorStoreMax=", storeMax)))
 		m.Systemctl("start", "store.service")
@@ -217,7 +217,7 @@ func TestManagerForTestsStoresTheSame(t *testing.T) {
 	}
 }
 
-func TestE2EStoreWithoutRoom(t *testing.T) {
+func TestStoreWithoutRoomUnderSystemd(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.InstallUnit("none.service", unit("flash", []string{"1"}, "Type=notify", "RemainAfterExit=yes"))
 		m.Systemctl("start", "none.service") // succeeds, and says nothing

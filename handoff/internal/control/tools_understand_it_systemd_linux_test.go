@@ -21,9 +21,9 @@ const (
 		"RuntimeDirectory=control\nRuntimeDirectoryMode=0711\n"
 )
 
-// TestE2E has a service with the socket, as root and as a user of its own, and
+// TestToolsUnderstandIt has a service with the socket, as root and as a user of its own, and
 // asks it with our client, and with systemd's where there is one.
-func TestE2E(t *testing.T) {
+func TestToolsUnderstandIt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: boots machines")
 	}
