@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
-// helper names what the test binary is to be instead: "handoffd", or "program", a
-// server on package handoff.
+// helper names what the test binary is to be instead: "handoffd", "program", a server
+// on package handoff, or "speaker".
 const helper = "HANDOFFD_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -33,8 +33,12 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(helper) {
 	case "handoffd":
 		os.Exit(execute(context.Background(), os.Args, os.Stdout, os.Stderr))
-	case "program":
-		if err := program(); err != nil {
+	case "program", "speaker":
+		run := program
+		if os.Getenv(helper) == "speaker" {
+			run = speaker
+		}
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -97,6 +97,7 @@ func (s *Supervisor) notifiedWatchdog(p *instance, m notify.Message) {
 	if text, ok := m.Get("WATCHDOG_USEC"); ok && p.watchdog > 0 {
 		if d, err := notify.ParseUsec(text); err == nil && d > 0 {
 			p.watchdog = d
+			p.stopTimer() // a shorter one must not wait for the end of the longer
 			s.guard(p)
 		}
 	}
