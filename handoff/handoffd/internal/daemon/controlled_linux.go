@@ -103,10 +103,15 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 	if err != nil {
 		return control.Status{}, nil, stopping(err)
 	}
+	return status(s, c.version), changed, nil
+}
+
+// status translates how the service is into what the control interface tells of it.
+func status(s supervisor.Status, version string) control.Status {
 	status := control.Status{
 		Situation: cmp.Or(s.Rotation, s.Situation.String()),
 		PID:       s.PID,
-		Version:   c.version,
+		Version:   version,
 		Started:   s.Since,
 		Reexecs:   s.Reexecs,
 	}
@@ -128,5 +133,5 @@ func (c controlled) Status(context.Context) (control.Status, <-chan struct{}, er
 		v := verdict(control.ActionReload, s.Last)
 		status.LastVerdict = &v
 	}
-	return status, changed, nil
+	return status
 }
