@@ -41,12 +41,12 @@ func TestCheckVerb(t *testing.T) {
 		code int
 		want []string
 	}{
-		{[]string{lost}, exitUndone, []string{"/app.socket.d/a.conf:2: loss: ", "[flush-pending]", "mend: FlushPending=no", "systemd.socket(5)", "app.socket, app.service: 1 loss, 0 ineffective, 0 unwise, for systemd "}},
+		{[]string{lost}, exitUndone, []string{"/app.socket.d/a.conf:2: loss: ", "[flush-pending]", "mend: FlushPending=no", "systemd.socket(5)", "1 loss, 0 ineffective, 0 unwise in 1 of 2 units, for systemd "}},
 		{[]string{filepath.Join(filepath.Dir(lost), "app.socket.d/a.conf")}, exitUndone, []string{"[flush-pending]"}},
 		{[]string{unwise}, exitDone, []string{"unwise: ", "[backlog-small]"}},
-		{[]string{"--systemd", "246", pairIn(t, "PollLimitBurst=5")}, exitDone, []string{"ineffective: systemd 246 ignores PollLimitBurst=", "for systemd 246"}},
-		{[]string{pairIn(t, "")}, exitDone, []string{"nothing found"}},
-		{[]string{"--fix", lost}, exitUndone, []string{"# /etc/systemd/system/app.socket.d/zz-handoffd-check.conf\n[Socket]\n# flush-pending: FlushPending=no\nFlushPending=no\n"}},
+		{[]string{"--systemd", "247", pairIn(t, "PollLimitBurst=5")}, exitDone, []string{"ineffective: systemd 247 ignores PollLimitBurst=", "for systemd 247"}},
+		{[]string{pairIn(t, "")}, exitDone, []string{"nothing found in 2 units, for systemd "}},
+		{[]string{"--fix", lost}, exitUndone, []string{"# " + filepath.Dir(lost) + "/app.socket.d/zz-handoffd-check.conf\n[Socket]\n# flush-pending: FlushPending=no\nFlushPending=no\n"}},
 		{[]string{"--fix", "--user", pairIn(t, "MaxConnections=5")}, exitDone, []string{"# By hand, ", "max-connections-ignored"}},
 		{[]string{"--rules"}, exitDone, []string{"flush-pending (loss)", "https://github.com/systemd/systemd/issues/19198"}},
 		{nil, exitUsage, []string{"no unit"}},
@@ -59,6 +59,10 @@ func TestCheckVerb(t *testing.T) {
 		{[]string{filepath.Join(filepath.Dir(lost), "service.d/a.conf")}, exitUsage, []string{"is for all units that service.d is the folder of"}},
 		{[]string{filepath.Join(filepath.Dir(lost), "app-.service.d/a.conf")}, exitUsage, []string{"want the name or the file of one"}},
 		{[]string{"--systemd", "-1", lost}, exitUsage, []string{"--systemd -1"}},
+		{[]string{"--systemd", "12", lost}, exitUsage, []string{"--systemd 12: want a version from 247 to 262"}},
+		{[]string{"--systemd", "2520", lost}, exitUsage, []string{"--systemd 2520"}},
+		{[]string{"--json", "--fix", lost}, exitUsage, []string{"--json and --fix"}},
+		{[]string{"--write", lost}, exitUsage, []string{"--write is for --fix"}},
 	} {
 		out, code := verb(t, append([]string{"check"}, c.args...)...)
 		if code != c.code {
@@ -69,6 +73,69 @@ func TestCheckVerb(t *testing.T) {
 				t.Errorf("check %q lacks %q:\n%s", c.args, want, out)
 			}
 		}
+	}
+}
+
+// TestCheckWrite: what --fix --write writes mends the pair, also where there was
+// something to mend before.
+func TestCheckWrite(t *testing.T) {
+	service := pairIn(t, "FlushPending=yes")
+	dropIn := filepath.Join(filepath.Dir(service), "app.socket.d/zz-handoffd-check.conf")
+	for range 2 {
+		out, code := verb(t, "check", "--fix", "--write", service)
+		if code != exitUndone || out != dropIn+"\n" {
+			t.Errorf("exit %d: %s, want %s", code, out, dropIn)
+		}
+		if out, code := verb(t, "check", service); code != exitDone || !strings.Contains(out, "nothing found") {
+			t.Errorf("mended: exit %d: %s", code, out)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(service), "app.socket.d/b.conf"), []byte("[Socket]\nPrivateNetwork=yes\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(dropIn)
+	if err != nil || !strings.Contains(string(text), "FlushPending=no") || !strings.Contains(string(text), "PrivateNetwork=no") {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestCheckSARIF(t *testing.T) {
+	service := pairIn(t, "FlushPending=yes\nBacklog=5")
+	t.Chdir(filepath.Dir(service))
+	out, code := verb(t, "check", "--sarif", service)
+	var log struct {
+		Version string
+		Runs    []struct {
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
+			Results []struct {
+				RuleID, Level string
+				Locations     []struct {
+					PhysicalLocation struct {
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine int }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &log); err != nil || code != exitUndone || len(log.Runs) != 1 || log.Version != "2.1.0" {
+		t.Fatalf("exit %d, %v: %s", code, err, out)
+	}
+	run := log.Runs[0]
+	if len(run.Tool.Driver.Rules) != len(check.Rules()) || len(run.Results) != 2 {
+		t.Fatalf("%d rules, %d results", len(run.Tool.Driver.Rules), len(run.Results))
+	}
+	r := run.Results[0]
+	if at := r.Locations[0].PhysicalLocation; r.RuleID != "flush-pending" || r.Level != "error" || at.ArtifactLocation.URI != "app.socket.d/a.conf" || at.Region.StartLine != 2 {
+		t.Errorf("got %+v", r)
+	}
+	if run.Results[1].Level != "note" {
+		t.Errorf("got %+v", run.Results[1])
+	}
+	if out, _ := verb(t, "check", "--sarif", pairIn(t, "")); !strings.Contains(out, `"results": []`) {
+		t.Errorf("no findings are %s", out)
 	}
 }
 

@@ -20,6 +20,7 @@ var syntaxCases = []ruleCase{
 	{rule: "unit-refused", base: "plain", bad: dropIn("app.service", "[Service]\nPAMName=other\nKillMode=process")},
 	{rule: "unit-refused", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=/usr/local/bin/app"), lost: asks},
 	{rule: "unit-refused", base: "accept", bad: dropIn("app.socket", "[Socket]\nMaxConnections=0"), lost: asks},
+	{rule: "ignore-comment", base: "plain", bad: dropIn("app.service", "[Service]\n# check: ignore start-fails\nNice=1")},
 	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nRestart on-failure")},
 	{rule: "line-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nDynamicUser=maybe\nKillMode=none")},
 	{rule: "unknown-section", base: "plain", bad: dropIn("app.service", "[Services]\nRestart=on-failure")},

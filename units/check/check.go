@@ -9,8 +9,11 @@ import (
 	"github.com/holdfast-go/holdfast/units"
 )
 
-// Newest is the newest systemd whose options are known here.
-const Newest = 262
+// The oldest and the newest systemd whose options are known here.
+const (
+	Oldest = 247
+	Newest = 262
+)
 
 // Options says for which machine units are checked. The zero value works.
 type Options struct {
@@ -44,15 +47,16 @@ func Check(pairs []*Pair, o Options) []Finding {
 			known[s.Name] = true
 		}
 	}
-	clashes := overlaps(sockets)
+	clashes, names := overlaps(sockets), ruleNames()
 	var findings []Finding
 	seen := make(map[[4]string]bool)
 	for _, p := range aimed {
-		c := &checker{Pair: p, Options: o, clashes: clashes, daemon: findDaemon(p.Service)}
+		c := &checker{Pair: p, Options: o, clashes: clashes, ids: names, daemon: findDaemon(p.Service)}
 		for _, r := range rules() {
 			c.rule = r
 			r.check(c)
 		}
+		c.silence()
 		for _, f := range c.findings {
 			key := [4]string{f.Rule, f.Unit, fmt.Sprintf("%s:%d", f.File, f.Line), f.Reason}
 			if !seen[key] { // of a socket that two pairs share
@@ -75,7 +79,8 @@ type checker struct {
 	daemon   *daemon              // handoffd, if the service runs it
 	rule     Rule
 	findings []*Finding
-	guesses  int // at what options are meant
+	guesses  int             // at what options are meant
+	ids      map[string]bool // of all rules
 }
 
 // report adds a finding about the option at, of the unit u. The reason is a

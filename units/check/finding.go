@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-go/holdfast/units"
 )
@@ -68,8 +69,19 @@ func Rules() []Rule {
 }
 
 // rules is the table. Its order is that of the findings about one line.
-func rules() []Rule {
-	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, storeRules, startRules, handoffdRules)
+func rules() []Rule { return allRules() }
+
+var allRules = sync.OnceValue(func() []Rule {
+	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, storeRules, startRules, handoffdRules, ignoreRules)
+})
+
+// ruleNames are the IDs of all rules.
+func ruleNames() map[string]bool {
+	names := make(map[string]bool)
+	for _, r := range rules() {
+		names[r.ID] = true
+	}
+	return names
 }
 
 // A Finding is one thing that is wrong with a unit.

@@ -2,11 +2,8 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,9 +18,19 @@ type CheckOptions struct {
 	Args    []string // files, and names of units
 	Systemd int      // the version to check for; 0 is that of the running manager, or check.Newest
 	User    bool     // units of the user's manager
-	JSON    bool     // print as JSON
-	Fix     bool     // print the drop-ins that mend what drop-ins can
+	Form    Form     // what is printed
+	Write   bool     // with FormFix: write the drop-ins, and print their paths
 }
+
+// A Form is one in which Check prints what it has found.
+type Form int
+
+const (
+	FormText  Form = iota // for people
+	FormJSON              // a Report
+	FormSARIF             // what code hosts read (SARIF 2.1.0)
+	FormFix               // drop-ins that mend what drop-ins can
+)
 
 // Check prints to w what in unit files would lose a client, and reports whether
 // there is a finding of severity check.Loss. It asks the running manager, where there
@@ -44,9 +51,13 @@ func Check(ctx context.Context, w io.Writer, o CheckOptions) (loss bool, err err
 			r.Systemd = manager.version
 		}
 	}
+	r.folders = make(map[string]string)
 	for _, p := range pairs {
 		for _, u := range p.Units() {
-			r.Units = append(r.Units, u.Name)
+			if _, twice := r.folders[u.Name]; !twice { // a socket of two pairs
+				r.Units = append(r.Units, u.Name)
+				r.folders[u.Name] = dropInFolder(u)
+			}
 		}
 	}
 	r.Findings = append(r.Findings, check.Check(pairs, check.Options{Systemd: r.Systemd, SomaxConn: somaxconn()})...)
@@ -82,7 +93,7 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 				name = base + ".service"
 			}
 			files = append(files, name)
-			if dir = filepath.Clean(dir); !slices.Contains(folders, dir) { // each is read for each unit
+			if dir = filepath.Clean(dir); !slices.Contains(folders, dir) {
 				folders = append(folders, dir)
 			}
 			continue
@@ -138,75 +149,4 @@ func somaxconn() int {
 	text, _ := os.ReadFile("/proc/sys/net/core/somaxconn")
 	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	return n
-}
-
-// A Report is what Check has to say; with --json it is printed like this.
-type Report struct {
-	Systemd  int             `json:"systemd"` // the version that was checked for
-	Units    []string        `json:"units"`
-	Findings []check.Finding `json:"findings"`
-}
-
-func (r Report) print(w io.Writer, o CheckOptions) error {
-	switch {
-	case o.JSON:
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
-	case o.Fix:
-		return r.printFix(w, o.User)
-	}
-	counts := make(map[check.Severity]int)
-	for _, f := range r.Findings {
-		counts[f.Severity]++
-		fmt.Fprintln(w, f)
-	}
-	summary := "nothing found"
-	if len(r.Findings) > 0 {
-		summary = fmt.Sprintf("%d loss, %d ineffective, %d unwise", counts[check.Loss], counts[check.Ineffective], counts[check.Unwise])
-	}
-	_, err := fmt.Fprintf(w, "%s: %s, for systemd %d\n", strings.Join(r.Units, ", "), summary, r.Systemd)
-	return err
-}
-
-// printFix prints the drop-ins, each under the path that it may be written to, and
-// what takes an editor.
-func (r Report) printFix(w io.Writer, user bool) error {
-	dir := "/etc/systemd/system"
-	if user {
-		dir = "/etc/systemd/user"
-	}
-	texts := check.DropIns(r.Findings)
-	for i, unit := range slices.Sorted(maps.Keys(texts)) {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "# %s/%s.d/zz-handoffd-check.conf\n%s", dir, unit, texts[unit])
-	}
-	var errs []error
-	for _, f := range r.Findings {
-		if len(f.Fix) == 0 {
-			_, err := fmt.Fprintf(w, "# By hand, %s:%d: %s: %s. Mend: %s.\n", f.File, f.Line, f.Rule, f.Reason, f.Mend)
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// PrintRules lists the rules, and why each is there.
-func PrintRules(w io.Writer, asJSON bool) error {
-	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(check.Rules())
-	}
-	var err error
-	for _, r := range check.Rules() {
-		see := r.Man
-		for _, address := range r.Threads() {
-			see += ", " + address
-		}
-		_, err = fmt.Fprintf(w, "%s (%s)\n    %s\n    See %s.\n", r.ID, r.Severity, r.Doc, see)
-	}
-	return err
 }

@@ -24,11 +24,11 @@ const managerTimeout = 30 * time.Second
 // (org.freedesktop.systemd1(5)): those of generators and of systemctl
 // set-property too.
 type manager struct {
-	check.Folders // the folders in which it looks for units
-	ctx           context.Context
-	cancel        context.CancelFunc
-	conn          *dbus.Conn
-	version       int
+	*check.Index // the folders in which it looks for units
+	ctx          context.Context
+	cancel       context.CancelFunc
+	conn         *dbus.Conn
+	version      int
 }
 
 var _ check.Source = (*manager)(nil)
@@ -46,12 +46,14 @@ func dialManager(ctx context.Context, user bool) (*manager, error) {
 		cancel()
 		return nil, err
 	}
-	m := &manager{ctx: ctx, cancel: cancel, conn: conn, Folders: check.Folders{User: user}}
+	m := &manager{ctx: ctx, cancel: cancel, conn: conn}
+	folders := check.Folders{User: user}
 	var version string
-	if err := errors.Join(m.property("Version", &version), m.property("UnitPath", &m.Dirs)); err != nil {
+	if err := errors.Join(m.property("Version", &version), m.property("UnitPath", &folders.Dirs)); err != nil {
 		m.Close()
 		return nil, err
 	}
+	m.Index = folders.Index()
 	digits := strings.TrimLeft(version, "v")
 	if end := strings.IndexFunc(digits, func(c rune) bool { return c < '0' || c > '9' }); end >= 0 {
 		digits = digits[:end]
@@ -82,7 +84,7 @@ func (m *manager) property(name string, v any) error {
 // instance, so they are looked for in the folders.
 func (m *manager) Find(name string) (check.Files, error) {
 	if strings.Contains(name, "@.") {
-		return m.Folders.Find(name)
+		return m.Index.Find(name)
 	}
 	p, err := m.conn.GetUnitPropertiesContext(m.ctx, name)
 	if err != nil {
@@ -104,13 +106,13 @@ func (m *manager) Find(name string) (check.Files, error) {
 
 // Sockets implements check.Source.
 func (m *manager) Sockets(service string) ([]string, error) {
-	names, err := m.Folders.Sockets(service)
+	names, err := m.Index.Sockets(service)
 	return append(names, m.related(service, "TriggeredBy", ".socket")...), err
 }
 
 // Services implements check.Source.
 func (m *manager) Services(socket string) ([]string, error) {
-	names, err := m.Folders.Services(socket)
+	names, err := m.Index.Services(socket)
 	return append(names, m.related(socket, "Triggers", ".service")...), err
 }
 
