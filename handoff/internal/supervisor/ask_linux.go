@@ -111,19 +111,19 @@ func (s *Supervisor) Hangup() {
 }
 
 func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) generation.Event) (Result, error) {
-	reply, caller := make(chan Result, 1), c.Number
+	var reply chan Result
+	caller := c.Number
 	err := s.call(func() error {
 		if caller != 0 {
-			reply = s.callers[caller]
+			reply = s.requests.waiting[caller]
 			return nil
 		}
 		if s.leave.stage != stageIn {
+			reply = make(chan Result, 1)
 			reply <- verdictOf(Refused, errAway.Error())
 			return nil
 		}
-		s.caller++
-		caller = s.caller
-		s.callers[caller] = reply
+		caller, reply = s.requests.add()
 		if c.Begun != nil {
 			c.Begun(caller)
 		}
@@ -140,7 +140,7 @@ func (s *Supervisor) ask(ctx context.Context, c Call, event func(caller uint64) 
 	case r := <-reply:
 		return r, nil
 	case <-ctx.Done():
-		s.post(func() { delete(s.callers, caller) })
+		s.post(func() { s.requests.take(caller) })
 		return Result{}, context.Cause(ctx)
 	case <-s.ended:
 		// The answer may be on its way, behind what the manager is told.
@@ -199,7 +199,7 @@ func (s *Supervisor) status() Status {
 		PID:        os.Getpid(),
 		Since:      s.since,
 		Reexecs:    s.reexecs,
-		Last:       s.verdict,
+		Last:       s.requests.verdict,
 		Note:       s.runner.Describe(),
 		Stored:     len(s.store.entries),
 		StoreLimit: s.store.limit,

@@ -32,8 +32,6 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 	c := &capturer{}
 	st := &state{
 		PID:     os.Getpid(),
-		Callers: slices.Sorted(maps.Keys(s.callers)),
-		Caller:  s.caller,
 		Limit:   s.store.limit,
 		Target:  s.store.target,
 		Drops:   maps.Clone(s.store.drops),
@@ -46,11 +44,11 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 		Since:   s.since,
 		Reexecs: s.reexecs,
 		Text:    s.text,
-		Last:    s.last,
-		Verdict: s.verdict,
 		Excuses: s.excuses,
 
-		RunnerState: s.runner.Snapshot(),
+		RunnerState:   s.runner.Snapshot(),
+		requestsState: s.requests.snapshot(),
+		Timers:        s.timers.snapshot(),
 	}
 	for _, f := range s.sockets {
 		st.Sockets = append(st.Sockets, namedRef{f.Name, c.file(f.File)})
@@ -61,10 +59,6 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 			Above:    e.above, Owner: e.owner, Polled: e.polled, Shared: e.shared, Holders: maps.Clone(e.holders),
 		})
 	}
-	for id, t := range s.timers {
-		st.Timers = append(st.Timers, timerState{id, time.Until(t.at)})
-	}
-	slices.SortFunc(st.Timers, func(a, b timerState) int { return cmp.Compare(a.Timer, b.Timer) })
 	for _, p := range s.instances {
 		st.Processes = append(st.Processes, c.process(p))
 	}

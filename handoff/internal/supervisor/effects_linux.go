@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
@@ -13,6 +12,15 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
+
+// carryOut carries out what follows from an event.
+func (s *Supervisor) carryOut(effects []generation.Effect) {
+	s.foresee(effects)
+	for _, effect := range effects {
+		s.log.Debug("effect", "effect", effect.String())
+		s.do(effect)
+	}
+}
 
 // do carries out an effect.
 func (s *Supervisor) do(e generation.Effect) {
@@ -29,7 +37,7 @@ func (s *Supervisor) do(e generation.Effect) {
 		}
 	case generation.Forget:
 		if p := s.instances[e.Gen]; p != nil {
-			s.last = lastWords{p.number, p.Output()}
+			s.requests.words = lastWords{p.number, p.Output()}
 			s.forget(p)
 			// A reload is a burst of work in a process that else has none: without it
 			// what the burst took would stay.
@@ -38,8 +46,7 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Deliver:
 		s.deliver(e.To)
 	case generation.Reclaim:
-		over := !slices.ContainsFunc(s.machine.Generations(), func(g generation.Info) bool { return g.Number == e.Gen })
-		s.store.reclaim(e.Gen, over)
+		s.store.reclaim(e.Gen, !s.machine.knows(e.Gen))
 		s.route()
 	case generation.Own:
 		s.order(e.Gen, "that no other holds anything", func(ctx context.Context, d *parcel.Deliverer) error { return d.Owned(ctx) })
@@ -50,14 +57,11 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Resume:
 		s.resume(e.Gen)
 	case generation.StartTimer:
-		s.startTimer(e.Timer, e.After)
+		s.timers.start(e.Timer, e.After)
 	case generation.ExtendTimer:
-		s.extendTimer(e)
+		s.timers.extend(e.Timer, e.By)
 	case generation.CancelTimer:
-		if t := s.timers[e.Timer]; t != nil {
-			t.t.Stop()
-			delete(s.timers, e.Timer)
-		}
+		s.timers.cancel(e.Timer)
 	case generation.TellReady:
 		// With the status, so that whoever waits for the end of a reload finds it.
 		s.ready, s.reloading = true, false
@@ -88,29 +92,6 @@ func (s *Supervisor) do(e generation.Effect) {
 	}
 }
 
-func (s *Supervisor) startTimer(id uint64, after time.Duration) {
-	fire := func() {
-		s.post(func() {
-			if _, ok := s.timers[id]; ok {
-				delete(s.timers, id)
-				s.feed(generation.TimerFired{Timer: id})
-			}
-		})
-	}
-	s.timers[id] = &timer{time.AfterFunc(after, fire), time.Now().Add(after)}
-}
-
-func (s *Supervisor) extendTimer(e generation.ExtendTimer) {
-	t := s.timers[e.Timer]
-	if t == nil {
-		return
-	}
-	if at := time.Now().Add(e.By); at.After(t.at) {
-		t.t.Reset(e.By)
-		t.at = at
-	}
-}
-
 // foresee takes note of the status to which effects lead.
 func (s *Supervisor) foresee(effects []generation.Effect) {
 	for _, e := range effects {
@@ -127,11 +108,10 @@ func (s *Supervisor) foresee(effects []generation.Effect) {
 // answer gives a caller the verdict, after the manager was told that the reload is
 // over.
 func (s *Supervisor) answer(e generation.Answer) {
-	reply := s.callers[e.Caller]
+	reply := s.requests.take(e.Caller)
 	if reply == nil {
 		return // it does not wait any more
 	}
-	delete(s.callers, e.Caller)
 	r := s.result(e.Verdict)
 	s.above.then(func() { reply <- r })
 }
@@ -150,15 +130,12 @@ func (s *Supervisor) output(gen uint64) []string {
 	if p := s.instances[gen]; p != nil {
 		return p.Output()
 	}
-	if s.last.Gen == gen {
-		return s.last.Lines
-	}
-	return nil
+	return s.requests.output(gen)
 }
 
 func (s *Supervisor) logEffect(e generation.Log) {
 	if e.Event == generation.LogReload || e.Event == generation.LogRefused {
-		s.verdict = s.result(s.machine.LastVerdict())
+		s.requests.verdict = s.result(s.machine.LastVerdict())
 	}
 	if e.Event == generation.LogServes || e.Event == generation.LogResumes {
 		s.passOn()

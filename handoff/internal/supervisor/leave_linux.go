@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -105,13 +104,8 @@ func (s *Supervisor) Undrain(ctx context.Context) (Result, error) {
 		return verdictOf(generation.Refused, refused), err
 	}
 	return s.await(ctx, func() (Result, bool) {
-		return verdictOf(generation.Done, ""), s.leave.stage == stageIn && s.serves()
+		return verdictOf(generation.Done, ""), s.leave.stage == stageIn && s.machine.serves()
 	})
-}
-
-// serves reports whether a generation does, also while a successor is on its way.
-func (s *Supervisor) serves() bool {
-	return slices.ContainsFunc(s.machine.Generations(), func(g generation.Info) bool { return g.State == generation.StateServing })
 }
 
 func (s *Supervisor) startLeave(lameDuck time.Duration) {
@@ -233,7 +227,7 @@ func (s *Supervisor) wentOut() {
 func (s *Supervisor) comeBack() {
 	s.reopen()
 	s.leave = leave{}
-	s.machine = generation.New(s.o.Limits)
+	s.machine.renew(s.o.Limits)
 	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
 }
 

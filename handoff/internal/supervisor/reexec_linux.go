@@ -92,15 +92,6 @@ func (s *Supervisor) whenIdle(ctx context.Context, f func() error) error {
 	}
 }
 
-// call has f called by Run's goroutine, and waits for it.
-func (s *Supervisor) call(f func() error) error {
-	done := make(chan error, 1)
-	if !s.post(func() { done <- f() }) {
-		return ErrEnded
-	}
-	return <-done
-}
-
 // replace executes the new program. From the moment on in which the state is taken
 // nothing must be under way that is not in it.
 func (s *Supervisor) replace(i Image) error {

@@ -109,7 +109,7 @@ func (h *Heir) Restore(o Options) (*Supervisor, error) {
 func (s *Supervisor) restore(h *Heir) (err error) {
 	st := h.st
 	s.heir = h
-	if s.machine, err = generation.Restore(s.o.Limits, st.Machine); err != nil {
+	if s.machine.Machine, err = generation.Restore(s.o.Limits, st.Machine); err != nil {
 		return err
 	}
 	manager, err := notify.Open()
@@ -123,12 +123,10 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 		s.o.Watchdog = manager.WatchdogTimeout()
 	}
 	s.environ = programEnviron()
-	s.caller, s.since, s.reexecs, s.runtime = st.Caller, st.Since, st.Reexecs+1, st.Runtime
-	s.text, s.last, s.verdict = st.Text, st.Last, st.Verdict
+	s.since, s.reexecs, s.runtime = st.Since, st.Reexecs+1, st.Runtime
+	s.text = st.Text
 	s.ready, s.reloading, s.excuses = st.Ready, st.Reload, st.Excuses
-	for _, caller := range st.Callers {
-		s.callers[caller] = make(chan Result, 1)
-	}
+	s.requests = restoreRequests(st.requestsState)
 	if s.memory, err = recall(h.file(st.Memory)); err != nil {
 		return err
 	}
@@ -201,9 +199,7 @@ func (s *Supervisor) goOn(st *state) {
 	for i := range st.Processes {
 		s.goOnWith(s.instances[st.Processes[i].Number], &st.Processes[i])
 	}
-	for _, t := range st.Timers {
-		s.startTimer(t.Timer, t.Left)
-	}
+	s.timers.resume(st.Timers)
 	s.reassure()
 	s.runner.Resume()
 	s.passOn()

@@ -29,7 +29,7 @@ func TestSaid(t *testing.T) {
 		{name: "what cannot be passed on", messages: []string{"BUSERROR=a\\\nb", "VARLINKERROR=" + strings.Repeat("x", 257)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &Supervisor{machine: generation.New(generation.Options{}), changed: make(chan struct{})}
+			s := &Supervisor{machine: &machine{Machine: generation.New(generation.Options{})}, changed: make(chan struct{})}
 			p := new(instance)
 			for _, text := range c.messages {
 				m, err := notify.Parse([]byte(text))

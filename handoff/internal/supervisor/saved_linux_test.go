@@ -151,11 +151,11 @@ func populated(t *testing.T) *Supervisor {
 	if n := len(s.machine.Generations()); n != 3 {
 		t.Fatalf("%d generations", n)
 	}
-	s.callers[5], s.caller = make(chan Result, 1), 6
+	s.requests.waiting[5], s.requests.last = make(chan Result, 1), 6
 	s.runtime, s.text = t.TempDir(), "text"
 	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
-	s.last = lastWords{Gen: 9, Lines: []string{"last", "words"}}
-	s.verdict = Result{
+	s.requests.words = lastWords{Gen: 9, Lines: []string{"last", "words"}}
+	s.requests.verdict = Result{
 		Verdict:  generation.Verdict{Outcome: Undone, Gen: 9, Reason: "reason"},
 		Output:   []string{"output"},
 		Time:     time.Unix(3, 4).UTC(),
@@ -175,7 +175,7 @@ func populated(t *testing.T) *Supervisor {
 		t.Cleanup(func() { timer.Stop() })
 		return timer
 	}
-	s.timers[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
+	s.timers.list[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
 
 	base := t.TempDir()
 	s.runner = process.RestoreChildren(process.RunnerState{Cgroups: base, Note: "note"}, s.post, outcomes{s}, s.log)

@@ -34,8 +34,6 @@ type state struct {
 	Machine   json.RawMessage `json:"machine"`
 	Timers    []timerState    `json:"timers,omitempty"`
 	Processes []processState  `json:"processes,omitempty"`
-	Callers   []uint64        `json:"callers,omitempty"` // who wait for an answer
-	Caller    uint64          `json:"caller,omitempty"`  // the last number given to one
 
 	Sockets []namedRef          `json:"sockets,omitempty"`
 	Entries []entryState        `json:"entries,omitempty"`
@@ -51,11 +49,10 @@ type state struct {
 	Since   time.Time           `json:"since"`
 	Reexecs uint64              `json:"reexecs,omitempty"`
 	Text    string              `json:"text,omitempty"`
-	Last    lastWords           `json:"last"`
-	Verdict Result              `json:"verdict"`
 	Excuses [4]string           `json:"excuses"`
 
 	process.RunnerState
+	requestsState
 
 	// What the program around the supervisor keeps: see Image.
 	Data  []byte `json:"data,omitempty"`
@@ -66,11 +63,6 @@ type state struct {
 type ref = fd.Ref
 
 type (
-	timerState struct {
-		Timer uint64        `json:"timer"`
-		Left  time.Duration `json:"left"`
-	}
-
 	namedRef struct {
 		Name string `json:"name"`
 		File ref    `json:"file"`

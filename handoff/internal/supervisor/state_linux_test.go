@@ -33,13 +33,12 @@ func someState() *state {
 			Receiver: 3, Deliverer: 4, LastDelivery: 9, Alive: 1, Watchdog: 2, Guarded: true,
 			Text: "well", Says: says{Version: "2"}, Committed: true, Ready: true,
 		}},
-		Callers: []uint64{4}, Caller: 5,
 		Sockets: []namedRef{{"http", 2}}, Entries: []entryState{{namedRef: namedRef{"conn", 6}, Above: "x", Owner: 3, Polled: true, Holders: map[uint64]uint64{3: 1}}},
 		Limit: 64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Keeps: true, Kept: true, Ready: true, Reload: true,
 		RunnerState: process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
 		Runtime:     "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2, Text: "t",
-		Last: lastWords{2, []string{"bye"}}, Verdict: Result{Verdict: generation.Verdict{Outcome: Undone, Gen: 2, Reason: "r"}, Output: []string{"o"}, Time: time.Unix(3, 0).UTC()},
-		Excuses: [4]string{"1"}, Data: []byte{1}, Files: []ref{7},
+		requestsState: requestsState{Callers: []uint64{4}, Caller: 5, Last: lastWords{2, []string{"bye"}}, Verdict: Result{Verdict: generation.Verdict{Outcome: Undone, Gen: 2, Reason: "r"}, Output: []string{"o"}, Time: time.Unix(3, 0).UTC()}},
+		Excuses:       [4]string{"1"}, Data: []byte{1}, Files: []ref{7},
 	}
 }
 

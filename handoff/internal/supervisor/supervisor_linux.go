@@ -35,27 +35,21 @@ type Supervisor struct {
 	sockets []activation.NamedFile
 	above   *above
 	memory  *memory
-	calls   chan func()   // to Run's goroutine
-	ended   chan struct{} // closed when it takes no more of them
+	mainLoop
 
 	reexecuting sync.Mutex // held while this program is being replaced
 	heir        *Heir      // what Run goes on with; nil: it starts
 
 	// All below is Run's alone.
-	machine   *generation.Machine
-	events    []generation.Event // not yet handled
-	handling  bool
+	machine   *machine
 	instances map[uint64]*instance
 	store     store
-	timers    map[uint64]*timer
-	callers   map[uint64]chan Result
-	caller    uint64 // the last number given to one
+	timers    *timers
+	requests  *requests
 	runner    process.Runner
 	hangups   *hangups
-	lastWatch int32  // the last ID that hangups was given
-	text      string // the status as the manager knows it, or is about to
-	last      lastWords
-	verdict   Result        // the last one on a reload
+	lastWatch int32         // the last ID that hangups was given
+	text      string        // the status as the manager knows it, or is about to
 	since     time.Time     // of the service's start
 	reexecs   uint64        // how often this program was replaced since
 	ready     bool          // the manager was told so, once
@@ -68,18 +62,6 @@ type Supervisor struct {
 	leave     leave          // of a load balancer's rotation
 	beside    sync.WaitGroup // goroutines that post, and end by themselves
 	pauses    int            // generations whose workers stand still
-}
-
-// A timer of the machine.
-type timer struct {
-	t  *time.Timer
-	at time.Time
-}
-
-// lastWords are the last lines of the generation that a verdict was about.
-type lastWords struct {
-	Gen   uint64   `json:"gen,omitempty"`
-	Lines []string `json:"lines,omitempty"`
 }
 
 // New takes over what the process inherited and the connection to its manager, and
@@ -114,16 +96,15 @@ func newSupervisor(o Options) (*Supervisor, error) {
 	s := &Supervisor{
 		o:         o,
 		log:       o.Log,
-		calls:     make(chan func()),
-		ended:     make(chan struct{}),
-		machine:   generation.New(o.Limits),
+		mainLoop:  newMainLoop(),
 		instances: make(map[uint64]*instance),
 		store:     store{drops: make(map[uint64][]string)},
-		timers:    make(map[uint64]*timer),
-		callers:   make(map[uint64]chan Result),
+		requests:  newRequests(),
 		changed:   make(chan struct{}),
 		since:     time.Now(),
 	}
+	s.machine = &machine{Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut}
+	s.timers = newTimers(s.post, func(id uint64) { s.feed(generation.TimerFired{Timer: id}) })
 	s.runner = process.NewChildren(s.post, outcomes{s}, s.log)
 	return s, nil
 }
@@ -192,16 +173,6 @@ func temporaryDir() (string, error) {
 	return dir, os.Chmod(dir, 0o711)
 }
 
-// post has f called by Run's goroutine, and reports whether it will be.
-func (s *Supervisor) post(f func()) bool {
-	select {
-	case s.calls <- f:
-		return true
-	case <-s.ended:
-		return false
-	}
-}
-
 // Run starts the first generation, and returns when the service is over: because
 // Stop was called, ctx has ended, or it gave up. All generations are gone then.
 func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
@@ -228,9 +199,7 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	} else {
 		s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
 	}
-	for s.exit == nil {
-		(<-s.calls)()
-	}
+	s.run(func() bool { return s.exit != nil })
 	close(s.ended)
 	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
 	defer s.reexecuting.Unlock()
@@ -249,19 +218,6 @@ func (s *Supervisor) begin() (err error) {
 	return s.runner.Open()
 }
 
-// answers reports, for the manager's watchdog, whether Run's goroutine does its
-// work.
-func (s *Supervisor) answers(ctx context.Context) error {
-	select {
-	case s.calls <- func() {}:
-		return nil
-	case <-s.ended:
-		return ErrEnded
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // close lets go of everything. What generations have stored stays with the manager.
 func (s *Supervisor) close() {
 	for _, t := range []*time.Timer{s.extending, s.saying} {
@@ -273,9 +229,7 @@ func (s *Supervisor) close() {
 	if s.hangups != nil {
 		s.hangups.close()
 	}
-	for _, t := range s.timers {
-		t.t.Stop()
-	}
+	s.timers.stop()
 	if s.leave.cancel != nil {
 		s.leave.cancel(ErrEnded)
 	}
@@ -306,25 +260,10 @@ func (s *Supervisor) close() {
 // feed has the machine handle e, and carries out what follows. Effects may feed
 // more.
 func (s *Supervisor) feed(e generation.Event) {
-	s.events = append(s.events, e)
-	if s.handling {
-		return
+	if s.machine.feed(e) {
+		s.extend()
+		s.change()
 	}
-	s.handling = true
-	for len(s.events) > 0 {
-		e := s.events[0]
-		s.events = slices.Delete(s.events, 0, 1)
-		s.log.Debug("event", "event", e.String())
-		effects := s.machine.Handle(e)
-		s.foresee(effects)
-		for _, effect := range effects {
-			s.log.Debug("effect", "effect", effect.String())
-			s.do(effect)
-		}
-	}
-	s.handling = false
-	s.extend()
-	s.change()
 }
 
 // change wakes those who wait for another Status.
