@@ -102,7 +102,6 @@ func TestUnitUsage(t *testing.T) {
 		{pair + "-- bin/app", `the program "bin/app"`},
 		{pair + "--kind nonsense -- /usr/bin/app", `the kind "nonsense": want one of [handoffd`},
 		{pair + "--kind handoffd-signal -- /usr/bin/app", "takes systemd 253 or later"},
-		{pair + "--kind drop-in -- /usr/bin/app", "leaves the sockets as they are"},
 		{pair + "--kind socket --ready alive:1s -- /usr/bin/app", "only handoffd waits for it"},
 		{pair + "--kind socket --pause-workers 1s -- /usr/bin/app", "only handoffd does that"},
 		{pair + "--pause-workers 60s -- /usr/bin/app", "want less than the drain timeout, 1m0s"},
