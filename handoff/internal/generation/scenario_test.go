@@ -187,6 +187,94 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestCallersCap: each caller is answered once, however often it asked, and signals
+// take no caller's place; a commit takes no more callers than a reload.
+func TestCallersCap(t *testing.T) {
+	m := New(Options{})
+	for _, e := range []Event{Start{}, ready(1), Reload{}, Reload{}} { // the second waits
+		m.Handle(e)
+	}
+	answers := func(effects []Effect) (callers []uint64) {
+		for _, f := range effects {
+			if a, ok := f.(Answer); ok {
+				callers = append(callers, a.Caller)
+			}
+		}
+		return callers
+	}
+	var want []uint64
+	for n := range uint64(maxCallers) {
+		want = append(want, n+1)
+		for range 2 {
+			if got := answers(m.Handle(Reload{Caller: n + 1})); got != nil {
+				t.Fatalf("caller %d is answered at once", n+1)
+			}
+		}
+	}
+	m.Handle(ready(2))
+	if got := answers(m.Handle(ready(3))); !slices.Equal(got, want) {
+		t.Errorf("callers %v are answered, want each once", got)
+	}
+
+	m = New(Options{})
+	for _, e := range []Event{Start{}, resumable(1), Reload{Caller: 1}, ready(2)} {
+		m.Handle(e)
+	}
+	for n := range uint64(maxCallers) {
+		if got := answers(m.Handle(Commit{n + 1})); got != nil {
+			t.Fatalf("caller %d is answered at once", n+1)
+		}
+	}
+	effects := m.Handle(Commit{maxCallers + 1})
+	if text := fmt.Sprint(effects); len(effects) != 1 || !strings.Contains(text, "refused: 256 callers wait for this commit") {
+		t.Errorf("beyond the cap: %v", text)
+	}
+}
+
+// TestOptions: what makes no sense is as good as not said.
+func TestOptions(t *testing.T) {
+	defaults := New(Options{}).o
+	if got := New(Options{
+		ReadyTimeout: -1, Probation: -1, HoldTimeout: -1, ReleaseTimeout: -1, HandoverTimeout: -1, DrainTimeout: -1, HurryTimeout: -1, KillTimeout: -1,
+		MinBackoff: -1, MaxBackoff: -1, SettleAfter: -1, MaxDeaths: -1, MaxGenerations: -1,
+	}).o; got != defaults {
+		t.Errorf("negative: %+v", got)
+	}
+	for _, c := range []struct{ o, want Options }{
+		{Options{MaxGenerations: 1}, Options{MaxGenerations: 2}},
+		{Options{MinBackoff: time.Minute}, Options{MinBackoff: time.Minute, MaxBackoff: time.Minute}},
+	} {
+		if got := New(c.o).o; got != New(c.want).o || c.want.MaxBackoff != 0 && got.MaxBackoff != c.want.MaxBackoff {
+			t.Errorf("%+v becomes %+v", c.o, got)
+		}
+	}
+	o := New(Options{MinBackoff: time.Second, MaxBackoff: 5 * time.Second}).o
+	var pauses []time.Duration
+	for deaths := range 6 {
+		pauses = append(pauses, o.backoff(deaths)/time.Second)
+	}
+	if want := []time.Duration{1, 1, 2, 4, 5, 5}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses of %d s, want %d", pauses, want)
+	}
+}
+
+// TestNames: what a log says of a number that has no name.
+func TestNames(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{State(0).String(), "unknown (0)"},
+		{State(-1).String(), "unknown (-1)"},
+		{StateSpawning.String(), "spawning"},
+		{StateKilling.String(), "killing"},
+		{states.String(), "unknown (10)"},
+		{ServiceNew.String(), "new"},
+		{situations.String(), "unknown (9)"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
 // TestRefusedSignal: the service manager waits for what it has asked for by a
 // signal, and is told of it also where nothing is begun.
 func TestRefusedSignal(t *testing.T) {

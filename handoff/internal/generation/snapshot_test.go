@@ -75,6 +75,30 @@ func TestRestoreRefuses(t *testing.T) {
 		{"timer of nobody", change(t, "serving", `"gen":1}]`, `"gen":9}]`), ErrSnapshot, "of generation 9"},
 		{"wrong timer", change(t, "serving", `"kind":9`, `"kind":1`), ErrSnapshot, "with timers [ready]"},
 		{"ended twice", change(t, "predecessor left something", `"exited":true`, `"exited":true,"emptied":true`), ErrSnapshot, "has ended"},
+		{"phase before the first", change(t, "new", `"phase":0`, `"phase":-1`), ErrSnapshot, "phase -1"},
+		{"too many generations", change(t, "serving", `"last":1`, `"last":4611686018427387905`), ErrSnapshot, "4611686018427387905 generations"},
+		{"too many timers", change(t, "serving", `"last_timer":2`, `"last_timer":4611686018427387905`), ErrSnapshot, "4611686018427387905 timers"},
+		{"generations the wrong way round", change(t, "predecessor drains", `[{"number":1`, `[{"number":2`), ErrSnapshot, "in order"},
+		{"no state", change(t, "serving", `"state":5`, `"state":0`), ErrSnapshot, "state 0"},
+		{"state behind the last", change(t, "serving", `"state":5`, `"state":10`), ErrSnapshot, "state 10"},
+		{"alive before the start", change(t, "serving", `"phase":1`, `"phase":0`), ErrSnapshot, "in phase 0"},
+		{"serving while it stops", change(t, "serving", `"phase":1`, `"phase":2`), ErrSnapshot, "in phase 2"},
+		{"ended, and draining", change(t, "predecessor drains", `"state":8,"spawned":true`, `"state":8,"spawned":true,"exited":true`), ErrSnapshot, "has ended"},
+		{"made, and spawning", change(t, "first spawning", `"state":1`, `"state":1,"spawned":true`), ErrSnapshot, "process was made: true"},
+		{"resuming beside a candidate", change(t, "successor starting", `"state":5`, `"state":7`), ErrSnapshot, "generation 2 is starting, while generation 1 is resuming"},
+		{"ready where nobody serves", change(t, "probation beside a plain one", `"state":5`, `"state":8`), ErrSnapshot, "waits for a commit without need"},
+		{"ready beside a silent one", change(t, "probation beside a plain one", `"state":5`, `"state":5,"silent":true`), ErrSnapshot, "waits for a commit without need"},
+		{"ready, and nobody asked", change(t, "probation beside a plain one", `"request":{"callers":[1],"gen":2},`, ``), ErrSnapshot, "nobody has asked"},
+		{"resuming, and nobody asked", change(t, "resuming", `"request":{"callers":[1],"gen":2,"outcome":3,"reason":"its main process ended: exit status 3"},`, ``), ErrSnapshot, "nobody has asked"},
+		{"replaced without a reason", change(t, "successor starting", `"request":{"callers":[1],"gen":2},`, ``), ErrSnapshot, "without a reason"},
+		{"a reload without a generation", change(t, "serving", `"served":true`, `"request":{},"served":true`), ErrSnapshot, "without a generation"},
+		{"too many reloads", change(t, "serving", `"served":true`, `"waiting":[{}`+strings.Repeat(`,{}`, maxWaiting)+`],"served":true`), ErrSnapshot, "9 reloads wait"},
+		{"too many callers", change(t, "serving", `"served":true`, `"waiting":[{"callers":[1`+strings.Repeat(`,1`, maxCallers)+`]}],"served":true`), ErrSnapshot, "257 callers wait"},
+		{"a timer without a number", change(t, "serving", `"id":2`, `"id":0`), ErrSnapshot, "timer 0"},
+		{"a timer twice", change(t, "predecessor drains", `"id":4`, `"id":5`), ErrSnapshot, "timer 5"},
+		{"a pause while it stops", change(t, "stopping", `"gen":1}]`, `"gen":1},{"id":2,"kind":10}]`), ErrSnapshot, "of generation 0"},
+		{"a service's timer that is no pause", change(t, "serving", `"gen":1}]`, `"gen":1},{"id":1,"kind":9}]`), ErrSnapshot, "of generation 0"},
+		{"two timers of one", change(t, "serving", `"gen":1}]`, `"gen":1},{"id":1,"kind":9,"gen":1}]`), ErrSnapshot, "with timers [settle settle]"},
 		{"no process", change(t, "serving", `"spawned":true,`, ``), ErrSnapshot, "process was made: false"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,5 +113,40 @@ func TestRestoreRefuses(t *testing.T) {
 			}
 			t.Errorf("%v, want it to say %q", err, test.says)
 		})
+	}
+}
+
+// TestRestoreAccepts: what is at the limits is still what a machine may have written.
+func TestRestoreAccepts(t *testing.T) {
+	for _, snapshot := range []string{
+		change(t, "serving", `"last":1`, `"last":4611686018427387904`),
+		change(t, "serving", `"last_timer":2`, `"last_timer":4611686018427387904`),
+		change(t, "serving", `"served":true`, `"waiting":[{}`+strings.Repeat(`,{}`, maxWaiting-1)+`],"served":true`),
+		change(t, "serving", `"served":true`, `"waiting":[{"callers":[1`+strings.Repeat(`,1`, maxCallers-1)+`]}],"served":true`),
+	} {
+		if _, err := Restore(Options{}, []byte(snapshot)); err != nil {
+			t.Errorf("%v: %s", err, snapshot)
+		}
+	}
+}
+
+// TestStopForgets: a service that stops remembers none of what it was asked for.
+func TestStopForgets(t *testing.T) {
+	m := New(Options{MaxGenerations: 2})
+	for _, e := range []Event{Start{}, ready(1), Reload{}, ready(2), exit(2)} {
+		m.Handle(e)
+	}
+	m.Handle(timeout(0).(timerOf).of(t, m)) // a respawn is due, and there is no room
+	m.Handle(Reload{Caller: 1})
+	for _, what := range []string{`"due"`, `"waiting"`} {
+		if b := snap(t, m); !bytes.Contains(b, []byte(what)) {
+			t.Errorf("the test lacks %s: %s", what, b)
+		}
+	}
+	m.Handle(Stop{})
+	for _, what := range []string{`"due"`, `"waiting"`, `"request"`} {
+		if b := snap(t, m); bytes.Contains(b, []byte(what)) {
+			t.Errorf("%s is left: %s", what, b)
+		}
 	}
 }
