@@ -10,7 +10,7 @@ import (
 const moment = 300 * time.Millisecond
 
 func cases() []ruleCase {
-	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, storeCases, startCases, handoffdCases)
+	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, pidFileCases, storeCases, startCases, handoffdCases)
 }
 
 var syntaxCases = []ruleCase{
@@ -120,9 +120,19 @@ var processCases = []ruleCase{
 	{rule: "reload-async", base: "plain", bad: dropIn("app.service", "[Service]\nExecReload=/bin/kill -HUP $MAINPID")},
 	{rule: "reload-twice", base: "plain", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=/usr/local/bin/ctl reload")},
 	{rule: "reload-signal-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nReloadSignal=SIGUSR1")},
-	{rule: "pid-file", base: "plain", bad: dropIn("app.service", "[Service]\nPIDFile=/run/app.pid")},
 	{rule: "stop-timeout", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStopSec=1\nExecStart=\nExecStart=/usr/local/bin/app -drain-timeout 20s"), lost: underWay(1500 * time.Millisecond)},
 }
+
+var pidFileCases = []ruleCase{
+	{rule: "pid-file-missing", base: "plain", bad: dropIn("app.service", unicorn), mended: dropIn("app.service", unicorn+"\nPIDFile=/run/unicorn.pid"), lost: replaces},
+	{rule: "pid-file-missing", base: "plain", bad: dropIn("app.service", "[Service]\nType=exec\nExecStart=\nExecStart=/usr/bin/ruby /usr/local/bin/unicorn\n# check: ignore type-simple because it says nothing\nType=exec\nExecReload=/bin/kill -s USR2 $MAINPID"),
+		mended: dropIn("app.service", unicorn+"\nPIDFile=/run/unicorn.pid")},
+	{rule: "handoffd-pid-file", base: "handoffd", bad: dropIn("app.service", "[Service]\nWatchdogSec=5\nPIDFile=/run/app.pid\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/app -pid-file /run/app.pid"), lost: adopted},
+}
+
+// unicorn is a program that replaces itself. Its ExecReload= returns at once: that is
+// another matter.
+const unicorn = "[Service]\nExecStart=\nExecStart=/usr/local/bin/unicorn -pid-file /run/unicorn.pid\n# check: ignore reload-async because unicorn says nothing when it is done\nExecReload=/bin/kill -USR2 $MAINPID"
 
 var storeCases = []ruleCase{
 	{rule: "store-restart-no", base: "plain", bad: dropIn("app.service", "[Service]\nRestart=no\nFileDescriptorStoreMax=16\nExecStart=\nExecStart=/usr/local/bin/app -store"), lost: outlives(1)},

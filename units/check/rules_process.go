@@ -72,11 +72,6 @@ var processRules = []Rule{
 		check: (*checker).reloadSignalIgnored,
 	},
 	{
-		ID: "pid-file", Severity: Ineffective, Man: "systemd.service(5)",
-		Doc:   "PIDFile= says which process is the main one where Type=forking leaves that open. With other types systemd has started it itself, and only removes the file afterwards.",
-		check: (*checker).pidFile,
-	},
-	{
 		ID: "stop-timeout", Severity: Loss, Man: "systemd.service(5)",
 		Doc:   "A program that is given more time to drain, on its own command line, than TimeoutStopSec= leaves it is killed before it is done.",
 		check: (*checker).stopTimeout,
@@ -317,16 +312,6 @@ func (c *checker) reloadSignalIgnored() {
 	if t, _ := serviceType(service); t != "notify-reload" {
 		if o, ok := service.last("Service", "ReloadSignal"); ok {
 			c.report(service, o, "without Type=notify-reload nobody sends the signal", "Type=notify-reload, or remove the line")
-		}
-	}
-}
-
-func (c *checker) pidFile() {
-	service := c.service()
-	if t, _ := serviceType(service); t != "forking" && len(service.list("Service", "ExecStartPost")) == 0 { // after which it is read
-		if o, ok := service.last("Service", "PIDFile"); ok {
-			c.report(service, o, fmt.Sprintf("with Type=%s systemd knows the main process, and only removes the file", t), "remove the line").
-				set("Service", "PIDFile", "")
 		}
 	}
 }

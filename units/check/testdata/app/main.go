@@ -1,6 +1,7 @@
 // Command app is the service of the tests: it answers each line "ping" with "pong".
 // When it is told to stop it takes no more connections, and waits for those whose
-// line is under way.
+// line is under way. Under the name unicorn it replaces itself on SIGUSR2, as unicorn
+// does: by a child that has its sockets.
 package main
 
 import (
@@ -11,7 +12,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +31,7 @@ var (
 	drainSignal  = flag.Int("drain-signal", int(syscall.SIGTERM), "the signal to stop on")
 	store        = flag.Bool("store", false, "store each connection, and go on with those that are stored")
 	listen       = flag.String("listen", "", "bind this address")
+	pidFile      = flag.String("pid-file", "", "write the own PID into this file")
 	addAddress   = flag.String("add-address", "", "give the interface lo this address, and end")
 )
 
@@ -73,7 +78,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	set, err := activation.Inherit()
+	set, err := inherit()
 	if err != nil {
 		return err
 	}
@@ -104,17 +109,71 @@ func run() error {
 	for _, ln := range listeners {
 		go s.accept(ln)
 	}
+	replaced := make(chan os.Signal, 1)
+	if filepath.Base(os.Args[0]) == "unicorn" {
+		signal.Notify(replaced, syscall.SIGUSR2)
+	}
+	if *pidFile != "" && os.Getenv("APP_PARENT") == "" {
+		if err := writePID(os.Getpid()); err != nil {
+			return err
+		}
+	}
 	if err := manager.Ready(context.Background()); err != nil {
 		return err
 	}
-	<-stop
+	child := 0
+	select {
+	case <-stop:
+	case <-replaced:
+		if child, err = replace(listeners); err != nil {
+			return err
+		}
+	}
 	for _, ln := range listeners {
 		ln.Close()
+	}
+	if child != 0 && *pidFile != "" { // from here on every client is the child's
+		if err := writePID(child); err != nil {
+			return err
+		}
 	}
 	for end := time.Now().Add(*drainTimeout); s.lines() > 0 && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return nil
+}
+
+// inherit returns the sockets: those of the parent that this process replaces, or
+// systemd's.
+func inherit() (*activation.Set, error) {
+	if os.Getenv("APP_PARENT") != "" {
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	}
+	return activation.Inherit()
+}
+
+// replace starts the program anew with the listeners, and returns its PID once it has
+// been given them.
+func replace(listeners []net.Listener) (int, error) {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	for _, ln := range listeners {
+		f, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			return 0, err
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	cmd.Env = append(os.Environ(), "APP_PARENT=1", fmt.Sprint("LISTEN_FDS=", len(listeners)))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	return cmd.Process.Pid, nil
+}
+
+func writePID(pid int) error {
+	return os.WriteFile(*pidFile, fmt.Appendln(nil, pid), 0o644)
 }
 
 func (s *server) lines() int {
