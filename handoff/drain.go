@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	servicemanager "github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -161,26 +162,9 @@ func (s *Service) extend() (stop func()) {
 	if !s.manager.Managed() {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	ask := func() {
+	return servicemanager.Extend(extendEvery, func(ctx context.Context) {
 		if err := s.manager.ExtendTimeout(ctx, extendBy); err != nil && ctx.Err() == nil {
 			s.report(err)
 		}
-	}
-	ask()
-	done.Go(func() {
-		for {
-			select {
-			case <-time.After(extendEvery):
-				ask()
-			case <-ctx.Done():
-				return
-			}
-		}
 	})
-	return func() {
-		cancel()
-		done.Wait()
-	}
 }

@@ -159,7 +159,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	r.probing = r.spawn(r.probe)
 	keys := func(ctx context.Context) error { s.keepKeys(ctx); return nil }
-	r.upkeep = r.spawn(r.watchdog, keys, s.tellCarried)
+	r.upkeep = r.spawn(r.watchdog, keys, s.announceCarried)
 	r.begin(e, nil)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
-	"github.com/holdfast-go/holdfast/notify"
 )
 
 // A Result is what became of something that was asked for.
@@ -86,7 +85,7 @@ func (s *Supervisor) Abort(ctx context.Context, c Call) (Result, error) {
 func (s *Supervisor) Stop() {
 	s.post(func() {
 		s.stopWhileAway()
-		s.stopExtending() // and feed begins anew: the manager knows of no time that was asked for before it waits
+		s.manager.ExtendAnew() // feed does: the manager knows of no time that was asked for before it waits
 		s.feed(generation.Stop{})
 	})
 }
@@ -102,8 +101,7 @@ func (s *Supervisor) Hangup() {
 	s.post(func() {
 		if s.leave.stage != stageIn {
 			s.log.Warn("not reloaded", "reason", errAway)
-			s.above.send(notify.Reloading()) // or the manager would wait for it
-			s.above.send(notify.Ready())
+			s.manager.RefuseReload()
 			return
 		}
 		s.feed(generation.Reload{})

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
-	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
-	"github.com/holdfast-go/holdfast/notify"
 )
 
 // carryOut carries out what follows from an event.
 func (s *Supervisor) carryOut(effects []generation.Effect) {
-	s.foresee(effects)
+	s.setStatus(effects)
 	for _, effect := range effects {
 		s.log.Debug("effect", "effect", effect.String())
 		s.do(effect)
@@ -63,12 +61,9 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.CancelTimer:
 		s.timers.cancel(e.Timer)
 	case generation.TellReady:
-		// With the status, so that whoever waits for the end of a reload finds it.
-		s.ready, s.reloading = true, false
-		s.above.send(notify.Ready(), notify.Status(s.text))
+		s.manager.Ready()
 	case generation.TellReloading:
-		s.reloading = true
-		s.above.send(notify.Reloading())
+		s.manager.Reloading()
 	case generation.TellStopping:
 		switch s.leave.stage {
 		case stageEnding:
@@ -76,9 +71,9 @@ func (s *Supervisor) do(e generation.Effect) {
 		case stageLeaving:
 			s.leave.cancel(ErrEnded) // or the end would be taken for that of the leave
 		}
-		s.above.send(notify.Stopping())
+		s.manager.Stopping()
 	case generation.TellStatus:
-		s.above.status(s.text)
+		s.manager.Status()
 	case generation.Answer:
 		s.answer(e)
 	case generation.Log:
@@ -92,16 +87,18 @@ func (s *Supervisor) do(e generation.Effect) {
 	}
 }
 
-// foresee takes note of the status to which effects lead.
-func (s *Supervisor) foresee(effects []generation.Effect) {
+// setStatus has the manager know the status to which effects lead, before they are
+// carried out.
+func (s *Supervisor) setStatus(effects []generation.Effect) {
 	for _, e := range effects {
-		if status, ok := e.(generation.TellStatus); ok {
-			s.text = status.Text
-			if note := s.runner.Describe(); note != "" {
-				s.text = fmt.Sprintf("%s (%s)", s.text, note)
-			}
-			s.text = report.Clip(s.text, maxStatus)
+		status, ok := e.(generation.TellStatus)
+		if !ok {
+			continue
 		}
+		if note := s.runner.Describe(); note != "" {
+			status.Text = fmt.Sprintf("%s (%s)", status.Text, note)
+		}
+		s.manager.SetStatus(status.Text)
 	}
 }
 
@@ -113,7 +110,7 @@ func (s *Supervisor) answer(e generation.Answer) {
 		return // it does not wait any more
 	}
 	r := s.result(e.Verdict)
-	s.above.then(func() { reply <- r })
+	s.manager.Then(func() { reply <- r })
 }
 
 // result adds to a verdict what the generation had to say for itself.
@@ -138,7 +135,7 @@ func (s *Supervisor) logEffect(e generation.Log) {
 		s.requests.verdict = s.result(s.machine.LastVerdict())
 	}
 	if e.Event == generation.LogServes || e.Event == generation.LogResumes {
-		s.passOn()
+		s.forwardFailure()
 	}
 	level := slog.LevelInfo
 	switch e.Event {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
@@ -49,10 +50,10 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 		s.mainPID(p, text)
 	}
 	if text, ok := m.Get("STATUS"); ok {
-		p.text = report.Clip(text, maxStatus)
+		p.text = report.Clip(text, manager.StatusBytes)
 		s.change()
 	}
-	s.said(p, m)
+	s.noteSelfReport(p, m)
 	if text, ok := m.Get("EXTEND_TIMEOUT_USEC"); ok {
 		if by, err := notify.ParseUsec(text); err == nil {
 			s.feed(generation.Extend{Gen: p.number, By: by})
@@ -67,9 +68,9 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 	}
 	if m.Has("STOPPING", "1") {
 		p.stopTimer()
-		why := []string{p.why()}
+		why := []string{p.says.Failure.String()}
 		if text, ok := m.Get("STATUS"); ok {
-			why = append(why, report.Clip(text, maxStatus))
+			why = append(why, report.Clip(text, manager.StatusBytes))
 		}
 		s.feed(generation.Stopping{Gen: p.number, Why: strings.Trim(strings.Join(why, ", "), ", ")})
 	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {

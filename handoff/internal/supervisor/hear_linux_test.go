@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -28,8 +29,9 @@ func TestHeldUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.receiver.Close()
-			s.tell(nil)
-			defer close(s.above.queue)
+			s.setManager(nil)
+			s.manager.Restore(manager.State{})
+			defer s.manager.Close()
 			s.guard(p)
 			if c.alive {
 				n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + p.receiver.Addr()}}.Open()

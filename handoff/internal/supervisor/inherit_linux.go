@@ -56,7 +56,7 @@ func (s *Supervisor) inherit() error {
 		return err
 	}
 	for _, name := range stale {
-		s.above.drop(name)
+		s.manager.Drop(name)
 	}
 	s.reopen()
 	return s.bind()

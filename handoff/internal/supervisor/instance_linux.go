@@ -28,7 +28,7 @@ type instance struct {
 	watchdog  time.Duration // the longest silence; 0: any
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
-	says      says
+	says      selfReport
 	committed bool               // it is, or was, the service
 	resumable bool               // it has said that it can release and resume
 	hasten    context.CancelFunc // has the stop signal sent at once, while workers come to stand still
@@ -80,8 +80,8 @@ func (o outcomes) StartFailed(number uint64, reason error) {
 func (o outcomes) Exited(number uint64, status generation.ExitStatus) {
 	p := o.s.instances[number]
 	p.stopTimer()
-	o.s.saidAll(p)
-	o.s.feed(generation.Exited{Gen: number, Status: status, Why: p.why()})
+	o.s.flushFailure(p)
+	o.s.feed(generation.Exited{Gen: number, Status: status, Why: p.says.Failure.String()})
 }
 
 func (o outcomes) Emptied(number uint64) { o.s.feed(generation.Emptied{Gen: number}) }

@@ -134,7 +134,7 @@ func (s *Supervisor) keep(p *instance, n *notify.Notification) {
 		}
 		e.polled = !n.Message.Has("FDPOLL", "0")
 		s.poll(e)
-		if s.above.known() {
+		if s.manager.Known() {
 			s.keepAbove(e)
 		}
 	}
@@ -153,10 +153,9 @@ func (s *Supervisor) poll(e *entry) {
 // keepAll has the manager keep what was stored before it was known to keep
 // anything.
 func (s *Supervisor) keepAll() {
-	<-s.above.probed
-	if s.above.keeps && !s.memory.kept {
+	if s.manager.Keeps() && !s.memory.kept {
 		s.memory.kept = true
-		s.above.tell(func(ctx context.Context, n *notify.Notifier) error { return n.Store(ctx, aboveState, s.memory.file) })
+		s.manager.KeepPolled(aboveState, s.memory.file)
 	}
 	for _, e := range s.store.entries {
 		if e.above == "" {
@@ -167,7 +166,7 @@ func (s *Supervisor) keepAll() {
 
 // keepAbove has the manager keep e, if it keeps anything.
 func (s *Supervisor) keepAbove(e *entry) {
-	if !s.above.keeps {
+	if !s.manager.Keeps() {
 		return
 	}
 	above, err := s.memory.name(e)
@@ -176,7 +175,7 @@ func (s *Supervisor) keepAbove(e *entry) {
 		return
 	}
 	e.above = above
-	s.above.keep(e)
+	s.manager.Keep(e.above, e.file)
 }
 
 // lastsNot reports whether nothing that is stored now would find a generation that
@@ -186,9 +185,8 @@ func (s *Supervisor) lastsNot() bool {
 	if s.machine.Situation() != generation.ServiceStopping || s.leave.stage != stageIn {
 		return false
 	}
-	<-s.above.probed
-	limit, known := s.above.n.StoreLimit()
-	return !s.above.keeps || known && len(s.store.entries)+1 >= limit
+	limit, known := s.manager.StoreLimit()
+	return !s.manager.Keeps() || known && len(s.store.entries)+1 >= limit
 }
 
 // discard lets go of entries that were taken out of the store.
@@ -199,7 +197,7 @@ func (s *Supervisor) discard(entries []*entry) {
 		}
 		e.file.Close()
 		if e.above != "" {
-			s.above.drop(e.above)
+			s.manager.Drop(e.above)
 		}
 	}
 	if p := s.instances[s.store.target]; p != nil {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -18,8 +19,9 @@ func TestDeafGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tell(nil)
-	defer close(s.above.queue)
+	s.setManager(nil)
+	s.manager.Restore(manager.State{})
+	defer s.manager.Close()
 	p := &instance{number: 1}
 	d, child, err := parcel.NewDeliverer()
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
-	"github.com/holdfast-go/holdfast/notify"
 )
 
 // A stage is how far the service has left a load balancer's rotation.
@@ -221,7 +220,7 @@ func (s *Supervisor) wentOut() {
 	s.shut()
 	s.leave.stage = stageOut
 	s.log.Info("the service is out of the rotation", "handoff_event", "drained")
-	s.above.status("out of the rotation; handoffd undrain brings it back")
+	s.manager.Say("out of the rotation; handoffd undrain brings it back")
 }
 
 func (s *Supervisor) comeBack() {
@@ -246,9 +245,9 @@ func (s *Supervisor) stopWhileAway() {
 		s.leave.cancel(errStays)
 	case stageEnding:
 		s.leave.stage = stageIn // the end of the generations is that of the service now
-		s.above.send(notify.Stopping())
+		s.manager.Stopping()
 	case stageOut:
-		s.above.send(notify.Stopping())
+		s.manager.Stopping()
 		s.exit = &generation.Exit{}
 	}
 }

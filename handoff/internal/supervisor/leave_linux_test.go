@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -16,8 +17,9 @@ func TestGiveUpWhileLeaving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tell(nil)
-	defer close(s.above.queue)
+	s.setManager(nil)
+	s.manager.Restore(manager.State{})
+	defer s.manager.Close()
 	for _, e := range []generation.Event{
 		generation.Start{}, generation.Spawned{Gen: 1}, generation.Ready{Gen: 1},
 		generation.Reload{}, generation.Spawned{Gen: 2}, generation.Ready{Gen: 2},

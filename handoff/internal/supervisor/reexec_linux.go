@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 )
 
 // ErrReexecuting: this program is being replaced already.
@@ -98,7 +99,7 @@ func (s *Supervisor) replace(i Image) error {
 	// What would take its time is over before signals have to wait.
 	var told <-chan struct{}
 	err := s.call(func() error {
-		told = s.above.mark()
+		told = s.manager.Mark()
 		return s.unfit()
 	})
 	if err == nil {
@@ -116,7 +117,7 @@ func (s *Supervisor) replace(i Image) error {
 	listen := i.Deafen()
 	defer func() {
 		listen()
-		s.post(s.reassure) // as after the replacement: a SIGHUP may be lost
+		s.post(s.manager.Repeat) // as after the replacement: a SIGHUP may be lost
 	}()
 	var hearing []*loop
 	err = s.call(func() error {
@@ -140,19 +141,19 @@ func (s *Supervisor) replace(i Image) error {
 	})
 }
 
-// awaitTold waits for what above.mark has returned.
+// awaitTold waits for what Manager.Mark has returned.
 func awaitTold(told <-chan struct{}) error {
 	select {
 	case <-told:
 		return nil
 	case <-time.After(tellTimeout):
-		return errDeaf
+		return manager.ErrDeaf
 	}
 }
 
 // execute returns only if it fails.
 func (s *Supervisor) execute(i Image) error {
-	if err := awaitTold(s.above.mark()); err != nil {
+	if err := awaitTold(s.manager.Mark()); err != nil {
 		return err
 	}
 	st, files, err := s.capture()
@@ -177,7 +178,7 @@ func (s *Supervisor) execute(i Image) error {
 		return err
 	}
 	files = append(files, memory)
-	env := append(os.Environ(), s.above.n.Environ()...)
+	env := append(os.Environ(), s.manager.Environ()...)
 	fd.With(memory, func(fd int) error {
 		env = append(env, envState+"="+strconv.Itoa(fd))
 		return nil
@@ -247,8 +248,8 @@ func (s *Supervisor) unfit() error {
 	case generation.ServiceStopping, generation.ServiceStopped:
 		return ErrEnded
 	}
-	if !s.above.known() {
-		return &busyError{"the manager does not say whether it keeps descriptors", s.above.probed}
+	if !s.manager.Known() {
+		return &busyError{"the manager does not say whether it keeps descriptors", s.manager.Probed()}
 	}
 	if s.pauses > 0 {
 		return &busyError{"a generation is being told to stop", s.changed}

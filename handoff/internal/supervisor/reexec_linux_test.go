@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/notify/notifytest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
@@ -25,9 +26,9 @@ func TestDeaf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tell(n)
-	defer close(s.above.queue)
-	close(s.above.probed)
+	s.setManager(n)
+	s.manager.Restore(manager.State{Ready: true})
+	defer s.manager.Close()
 	if s.memory, err = recall(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,6 @@ func TestDeaf(t *testing.T) {
 	for _, e := range []generation.Event{generation.Start{}, generation.Spawned{Gen: 1}, generation.Ready{Gen: 1}} {
 		s.machine.Handle(e) // there is nobody for whom to carry out the effects
 	}
-	s.ready = true
 	runner := &fakeRunner{}
 	s.runner = runner
 	running := make(chan struct{})

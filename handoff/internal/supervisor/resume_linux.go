@@ -112,20 +112,14 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 	if s.machine.Machine, err = generation.Restore(s.o.Limits, st.Machine); err != nil {
 		return err
 	}
-	manager, err := notify.Open()
+	n, err := notify.Open()
 	if err != nil {
 		return err
 	}
-	s.tell(manager)
-	s.above.keeps = st.Keeps
-	close(s.above.probed)
-	if s.o.Watchdog == 0 {
-		s.o.Watchdog = manager.WatchdogTimeout()
-	}
+	s.setManager(n)
+	s.manager.Restore(st.managerState)
 	s.environ = programEnviron()
 	s.since, s.reexecs, s.runtime = st.Since, st.Reexecs+1, st.Runtime
-	s.text = st.Text
-	s.ready, s.reloading, s.excuses = st.Ready, st.Reload, st.Excuses
 	s.requests = restoreRequests(st.requestsState)
 	if s.memory, err = recall(h.file(st.Memory)); err != nil {
 		return err
@@ -200,9 +194,9 @@ func (s *Supervisor) goOn(st *state) {
 		s.goOnWith(s.instances[st.Processes[i].Number], &st.Processes[i])
 	}
 	s.timers.resume(st.Timers)
-	s.reassure()
+	s.manager.Repeat()
 	s.runner.Resume()
-	s.passOn()
+	s.forwardFailure()
 	s.route()
 	s.extend()
 	s.change()
@@ -216,18 +210,5 @@ func (s *Supervisor) goOnWith(p *instance, st *processState) {
 	}
 	if st.Guarded {
 		s.guard(p) // what it may not say while nobody hears it is not held against it
-	}
-}
-
-// reassure tells the manager how the service stands. A SIGHUP that came while no
-// program was there to hear it is lost, and the manager would wait for ever
-// for what must follow it.
-func (s *Supervisor) reassure() {
-	if !s.ready {
-		return
-	}
-	s.above.send(notify.Reloading())
-	if !s.reloading {
-		s.above.send(notify.Ready(), notify.Status(s.text))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
@@ -35,7 +36,13 @@ func TestSavedState(t *testing.T) {
 	}{
 		{"everything", func(*Supervisor) {}, true},
 		// It is true of one that has just opened what it got.
-		{"a manager that keeps nothing", func(s *Supervisor) { s.above.keeps, s.memory.kept = false, false }, false},
+		{"a manager that keeps nothing", func(s *Supervisor) {
+			st := s.manager.Snapshot()
+			st.Keeps, s.memory.kept = false, false
+			s.manager.Close()
+			s.setManager(nil)
+			s.manager.Restore(st)
+		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			leaktest.Check(t)
@@ -128,9 +135,8 @@ func populated(t *testing.T) *Supervisor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tell(nil)
-	close(s.above.probed)
-	s.above.keeps = true
+	s.setManager(nil)
+	s.manager.Restore(manager.State{Keeps: true, Ready: true, Reload: true, Text: "text", Excuses: manager.FailureDetails{"1", "a", "b", "2"}})
 	if s.memory, err = recall(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +158,7 @@ func populated(t *testing.T) *Supervisor {
 		t.Fatalf("%d generations", n)
 	}
 	s.requests.waiting[5], s.requests.last = make(chan Result, 1), 6
-	s.runtime, s.text = t.TempDir(), "text"
+	s.runtime = t.TempDir()
 	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
 	s.requests.words = lastWords{Gen: 9, Lines: []string{"last", "words"}}
 	s.requests.verdict = Result{
@@ -161,8 +167,6 @@ func populated(t *testing.T) *Supervisor {
 		Time:     time.Unix(3, 4).UTC(),
 		Stopping: true,
 	}
-	s.ready, s.reloading = true, true
-	s.excuses = [4]string{"1", "a", "b", "2"}
 	s.sockets = []activation.NamedFile{{Name: "http", File: listener(t)}}
 	s.store.limit, s.store.target = 7, 2
 	s.store.drops[3] = []string{"state"}
@@ -200,7 +204,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	p := &instance{
 		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(),
 		watchdog: 9 * time.Hour, text: "its text",
-		says:      says{Version: "1.2", Carried: 3, Excuses: [4]string{"5", "c", "d", "6"}},
+		says:      selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}},
 		committed: true, resumable: true, releaseTo: 4, awaiting: true, ready: true,
 	}
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 )
 
@@ -41,16 +42,12 @@ type state struct {
 	Target  uint64              `json:"target,omitempty"`
 	Drops   map[uint64][]string `json:"drops,omitempty"`
 	Memory  ref                 `json:"memory"`
-	Keeps   bool                `json:"keeps,omitempty"`  // the manager has a store
-	Kept    bool                `json:"kept,omitempty"`   // and has the memory
-	Ready   bool                `json:"ready,omitempty"`  // the manager was told so, once
-	Reload  bool                `json:"reload,omitempty"` // and that a reload is under way
+	Kept    bool                `json:"kept,omitempty"` // and has the memory
 	Runtime string              `json:"runtime"`
 	Since   time.Time           `json:"since"`
 	Reexecs uint64              `json:"reexecs,omitempty"`
-	Text    string              `json:"text,omitempty"`
-	Excuses [4]string           `json:"excuses"`
 
+	managerState
 	process.RunnerState
 	requestsState
 
@@ -58,6 +55,9 @@ type state struct {
 	Data  []byte `json:"data,omitempty"`
 	Files []ref  `json:"files,omitempty"`
 }
+
+// managerState has a name of its own, as a field.
+type managerState = manager.State
 
 // A ref is a place in the list of descriptors.
 type ref = fd.Ref
@@ -88,7 +88,7 @@ type (
 		Alive        time.Duration `json:"alive,omitempty"` // until it has lived long enough; 0: it says so itself, or has
 		Watchdog     time.Duration `json:"watchdog,omitempty"`
 		Guarded      bool          `json:"guarded,omitempty"` // its watchdog runs
-		Says         says          `json:"says"`
+		Says         selfReport    `json:"says"`
 		Text         string        `json:"text,omitempty"`
 		Committed    bool          `json:"committed,omitempty"`
 		Resumable    bool          `json:"resumable,omitempty"`

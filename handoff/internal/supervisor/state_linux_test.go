@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
@@ -31,14 +32,15 @@ func someState() *state {
 				Reaped: &generation.ExitStatus{Code: 3},
 			},
 			Receiver: 3, Deliverer: 4, LastDelivery: 9, Alive: 1, Watchdog: 2, Guarded: true,
-			Text: "well", Says: says{Version: "2"}, Committed: true, Ready: true,
+			Text: "well", Says: selfReport{Version: "2"}, Committed: true, Ready: true,
 		}},
 		Sockets: []namedRef{{"http", 2}}, Entries: []entryState{{namedRef: namedRef{"conn", 6}, Above: "x", Owner: 3, Polled: true, Holders: map[uint64]uint64{3: 1}}},
-		Limit: 64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Keeps: true, Kept: true, Ready: true, Reload: true,
-		RunnerState: process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
-		Runtime:     "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2, Text: "t",
+		Limit: 64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Kept: true,
+		managerState: manager.State{Keeps: true, Ready: true, Reload: true, Text: "t", Excuses: manager.FailureDetails{"1"}},
+		RunnerState:  process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
+		Runtime:      "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2,
 		requestsState: requestsState{Callers: []uint64{4}, Caller: 5, Last: lastWords{2, []string{"bye"}}, Verdict: Result{Verdict: generation.Verdict{Outcome: Undone, Gen: 2, Reason: "r"}, Output: []string{"o"}, Time: time.Unix(3, 0).UTC()}},
-		Excuses:       [4]string{"1"}, Data: []byte{1}, Files: []ref{7},
+		Data:          []byte{1}, Files: []ref{7},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/notify"
@@ -33,7 +34,7 @@ type Supervisor struct {
 	runtime string // where sockets are made
 	environ []string
 	sockets []activation.NamedFile
-	above   *above
+	manager *manager.Manager
 	memory  *memory
 	mainLoop
 
@@ -49,15 +50,9 @@ type Supervisor struct {
 	runner    process.Runner
 	hangups   *hangups
 	lastWatch int32         // the last ID that hangups was given
-	text      string        // the status as the manager knows it, or is about to
 	since     time.Time     // of the service's start
 	reexecs   uint64        // how often this program was replaced since
-	ready     bool          // the manager was told so, once
-	reloading bool          // the manager was told so, and not yet that it is over
 	changed   chan struct{} // closed when Status would say something else
-	extending *time.Timer   // asks the manager for more time
-	excuses   [4]string     // those that the manager was told
-	saying    *time.Timer   // until it may be told of others
 	exit      *generation.Exit
 	leave     leave          // of a load balancer's rotation
 	beside    sync.WaitGroup // goroutines that post, and end by themselves
@@ -113,23 +108,20 @@ func (s *Supervisor) open() (err error) {
 	if s.runtime, err = runtimeDir(s.o.RuntimeDir); err != nil {
 		return err
 	}
-	manager, err := notify.Open()
+	n, err := notify.Open()
 	if err != nil {
 		return err
 	}
-	s.tell(manager)
-	limit, known := manager.StoreLimit()
+	s.setManager(n)
+	limit, known := s.manager.StoreLimit()
 	if s.store.limit = s.o.Store; s.store.limit <= 0 {
 		s.store.limit = DefaultStore
 		if known && limit > 0 {
 			s.store.limit = limit - 1
 		}
 	}
-	if s.o.Watchdog == 0 {
-		s.o.Watchdog = manager.WatchdogTimeout()
-	}
 	err = s.inherit()
-	s.above.probe(s.memory != nil && s.memory.kept)
+	s.manager.Probe(s.memory != nil && s.memory.kept)
 	if err != nil {
 		return err
 	}
@@ -137,9 +129,12 @@ func (s *Supervisor) open() (err error) {
 	return nil
 }
 
-// tell has what is for the manager go to n.
-func (s *Supervisor) tell(n *notify.Notifier) {
-	s.above = newAbove(n, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+// setManager sends everything for the service manager through n.
+func (s *Supervisor) setManager(n *notify.Notifier) {
+	s.manager = manager.New(n, s.post, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+	if s.o.Watchdog == 0 {
+		s.o.Watchdog = s.manager.WatchdogTimeout()
+	}
 }
 
 // programEnviron returns what generations get of this process's variables: not those
@@ -186,12 +181,12 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	alive, rest := context.WithCancel(context.Background())
 	defer rest()
 	go func() {
-		if err := s.above.n.Watchdog(alive, s.answers); err != nil {
+		if err := s.manager.Watchdog(alive, s.answers); err != nil {
 			s.log.Error("the manager's watchdog gets no signs of life", "error", err)
 		}
 	}()
 	go func() {
-		<-s.above.probed
+		<-s.manager.Probed()
 		s.post(s.keepAll)
 	}()
 	if s.heir != nil {
@@ -220,11 +215,6 @@ func (s *Supervisor) begin() (err error) {
 
 // close lets go of everything. What generations have stored stays with the manager.
 func (s *Supervisor) close() {
-	for _, t := range []*time.Timer{s.extending, s.saying} {
-		if t != nil {
-			t.Stop()
-		}
-	}
 	s.runner.Close()
 	if s.hangups != nil {
 		s.hangups.close()
@@ -238,8 +228,8 @@ func (s *Supervisor) close() {
 	for _, p := range s.instances {
 		s.forget(p)
 	}
-	if s.above != nil {
-		if err := s.above.close(); err != nil {
+	if s.manager != nil {
+		if err := s.manager.Close(); err != nil {
 			s.log.Warn("the service manager may not have all that was stored", "error", err)
 		}
 	}
@@ -272,45 +262,13 @@ func (s *Supervisor) change() {
 	s.changed = make(chan struct{})
 }
 
-// How the manager is kept waiting while something takes its time that has
-// deadlines of its own.
-const (
-	extendBy    = 30 * time.Second
-	extendEvery = 10 * time.Second
-)
-
-// extend asks the manager for more time, over and over, while a start, a reload or
-// the stop is under way. It knows timeouts of its own (TimeoutStartSec= and
-// TimeoutStopSec= of systemd.service(5)), and kills the caller of a reload or the
-// service for them.
+// extend asks the manager for more time while a start, a reload or the stop is under
+// way, which have deadlines of their own.
 func (s *Supervisor) extend() {
 	busy := false
 	switch s.machine.Situation() {
 	case generation.ServiceStarting, generation.ServiceReady, generation.ServiceHandingOver, generation.ServiceUndoing, generation.ServiceStopping:
 		busy = true
 	}
-	switch {
-	case busy && s.extending == nil:
-		s.above.send(notify.ExtendTimeout(extendBy))
-		var again *time.Timer
-		again = time.AfterFunc(extendEvery, func() {
-			s.post(func() {
-				if s.extending == again {
-					s.extending = nil
-					s.extend()
-				}
-			})
-		})
-		s.extending = again
-	case !busy:
-		s.stopExtending()
-	}
-}
-
-// stopExtending ends that, until extend is called again.
-func (s *Supervisor) stopExtending() {
-	if s.extending != nil {
-		s.extending.Stop()
-		s.extending = nil
-	}
+	s.manager.Extend(busy)
 }
