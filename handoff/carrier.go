@@ -93,7 +93,7 @@ type carried struct {
 func (k *Carrier) Serve(ln net.Listener) error {
 	return k.s.change(func() error {
 		e := k.s.epoch.Load()
-		e.servers = append(e.servers, &carrierServer{e: e, gate: newGate(k.s, ln, false), k: k})
+		e.servers = append(e.servers, &carrierServer{e: e, gate: newGate(&k.s.rotation, ln, k.s.names[ln], false), k: k})
 		return nil
 	})
 }

@@ -97,7 +97,7 @@ func (r *run) listen(hurry context.CancelCauseFunc) (stop func()) {
 // service has not left the rotation: its read end is with the manager before
 // anything is put in, so that a successor that runs already can read meanwhile.
 func (s *Service) openOutbox(ctx context.Context, e *epoch) {
-	if !s.store.available() || !s.carries() || s.rotation.out() {
+	if !s.store.available() || !s.carries() || s.rotation.Left() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)

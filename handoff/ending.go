@@ -96,7 +96,7 @@ func (r *run) carryOutEnd(d *ending) []error {
 	s := r.s
 	defer d.cut(nil)
 	lameDuck := s.o.LameDuck
-	if s.rotation.out() {
+	if s.rotation.Left() {
 		lameDuck = 0 // balancers know
 	}
 	select {

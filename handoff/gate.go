@@ -14,22 +14,28 @@ import (
 // does not see that it is out of the rotation at times.
 type gate struct {
 	net.Listener
-	s      *Service
-	name   string // empty where the listener is not from Listen
-	secure bool   // TLS is spoken on its connections
-	once   sync.Once
-	closed chan struct{}
+	rotation membership
+	name     string // empty where the listener is not from Listen
+	secure   bool   // TLS is spoken on its connections
+	once     sync.Once
+	closed   chan struct{}
+}
+
+// membership is what a gate asks of a rotation.Membership.
+type membership interface {
+	Returns() uint64
+	Returning() <-chan struct{}
 }
 
 var _ net.Listener = (*gate)(nil)
 
-func newGate(s *Service, ln net.Listener, secure bool) *gate {
-	return &gate{Listener: ln, s: s, name: s.names[ln], secure: secure, closed: make(chan struct{})}
+func newGate(m membership, ln net.Listener, name string, secure bool) *gate {
+	return &gate{Listener: ln, rotation: m, name: name, secure: secure, closed: make(chan struct{})}
 }
 
 // again returns a gate that is open, to the same listener.
 func (g *gate) again() *gate {
-	return &gate{Listener: g.Listener, s: g.s, name: g.name, secure: g.secure, closed: make(chan struct{})}
+	return newGate(g.rotation, g.Listener, g.name, g.secure)
 }
 
 // carries reports whether the connections can be carried.
@@ -62,7 +68,7 @@ func (g *gate) stop(final bool) {
 // Accept waits for the next connection; after Close its error is net.ErrClosed.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
-		returns := g.s.rotation.returns.Load()
+		returns := g.rotation.Returns()
 		c, err := g.Listener.Accept()
 		if err == nil {
 			return c, nil
@@ -72,11 +78,11 @@ func (g *gate) Accept() (net.Conn, error) {
 			return nil, fmt.Errorf("accept %v: %w", g.Addr(), net.ErrClosed)
 		default:
 		}
-		back := g.s.rotation.returning()
+		back := g.rotation.Returning()
 		switch {
 		case !errors.Is(err, syscall.EINVAL):
 			return nil, err
-		case back == nil && g.s.rotation.returns.Load() == returns:
+		case back == nil && g.rotation.Returns() == returns:
 			return nil, err // it is not because of the rotation
 		case back != nil:
 			select {

@@ -241,7 +241,7 @@ func (in *inbox) run(ctx context.Context, e *epoch) error {
 		case err == nil && d.Owned:
 			in.s.own(ctx)
 		case err == nil && (d.Quiesce || d.Rejoin):
-			in.s.rotation.told(d.Quiesce)
+			in.s.rotation.Tell(d.Quiesce)
 		case err == nil:
 			if err := in.deliver(ctx, d); err != nil {
 				return err

@@ -65,7 +65,7 @@ func (s *Service) addListeners(name string, get func() ([]net.Listener, error)) 
 		}
 		for _, ln := range lns {
 			s.names[ln] = name
-			err = errors.Join(err, s.rotation.add(ln, s.intake == nil))
+			err = errors.Join(err, s.rotation.Add(ln, s.intake == nil))
 		}
 		return err
 	})

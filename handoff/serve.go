@@ -46,7 +46,7 @@ func (s *Service) Serve(ln net.Listener, srv Server) error {
 			return s.addHTTP(ln, h, false)
 		}
 		e := s.epoch.Load()
-		e.servers = append(e.servers, &anyServer{ln: newGate(s, ln, false), srv: srv})
+		e.servers = append(e.servers, &anyServer{ln: newGate(&s.rotation, ln, s.names[ln], false), srv: srv})
 		return nil
 	})
 }
@@ -89,7 +89,7 @@ func (s *Service) addHTTP(ln net.Listener, srv *http.Server, secure bool) error 
 		h.secure = true
 		srv.TLSConfig = s.keys.install(srv.TLSConfig, s.names[ln])
 	}
-	h.listeners = append(h.listeners, newGate(s, ln, secure))
+	h.listeners = append(h.listeners, newGate(&s.rotation, ln, s.names[ln], secure))
 	return nil
 }
 
@@ -122,7 +122,7 @@ func (h *leavingHandler) follow(next func(net.Conn, http.ConnState)) func(net.Co
 func (h *leavingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.running.Add(1)
 	defer h.running.Done()
-	leaving := h.s.leaving.Load() && (r.TLS != nil || !h.s.store.available()) || h.s.rotation.out()
+	leaving := h.s.leaving.Load() && (r.TLS != nil || !h.s.store.available()) || h.s.rotation.Left()
 	if leaving && r.Header.Get("Upgrade") == "" {
 		w.Header().Set("Connection", "close") // for HTTP/2 it means GOAWAY
 	}

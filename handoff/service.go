@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
+	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -52,7 +53,7 @@ type Service struct {
 	generation atomic.Uint64
 	ready      atomic.Bool // READY=1 has been sent
 	leaving    atomic.Bool // told to stop
-	rotation   place
+	rotation   rotation.Membership
 	owned      chan struct{} // see Owned
 	ownOnce    sync.Once
 	stop       chan struct{} // closed by Stop
@@ -138,7 +139,7 @@ func (s *Service) Close() error {
 
 // closeAll closes what the Service still has.
 func (s *Service) closeAll() error {
-	s.report(s.rotation.end())
+	s.report(s.rotation.End())
 	for ln := range s.names {
 		ln.Close() // most are closed already
 	}
@@ -236,7 +237,7 @@ func (s *Service) isOwned() bool {
 
 // Ready reports whether balancers should send clients here: Run serves, and was
 // not told to stop, or to leave the rotation (Quiesce).
-func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.rotation.out() }
+func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.rotation.Left() }
 
 // ReadyHandler answers a balancer's question with status 200 while Ready, else
 // with 503.
