@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	internal + "workers":    {internal + "procnet", "activation"},
 	internal + "accepting":  {internal + "procnet", internal + "sockdiag", internal + "fd", "activation"},
 	internal + "backlog":    {internal + "sockdiag", internal + "fd", "activation"},
+	internal + "probe":      {internal + "accepting", internal + "sockdiag", internal + "fd", "activation"},
 	internal + "control":    {internal + "fd", internal + "sockets"},
 	internal + "delivery":   {"handoff/parcel", internal + "protocol", internal + "fd"},
 

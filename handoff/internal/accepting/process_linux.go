@@ -284,3 +284,11 @@ func (p *process) threads(left *int) error {
 	}
 	return denied
 }
+
+// Holds reports whether a process has the socket with the inode, as far as that may be
+// seen.
+func Holds(pid int, inode uint32) bool {
+	p := &process{pid: pid, dir: "/proc/" + strconv.Itoa(pid)}
+	p.descriptors(nil)
+	return slices.Contains(p.others, inode)
+}
