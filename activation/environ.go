@@ -104,14 +104,20 @@ func quote(value string) string {
 	return strconv.Quote(value)
 }
 
-// ValidName says whether LISTEN_FDNAMES can carry name: at most 255 bytes, all of
-// them printable ASCII and none a colon, as systemd itself demands of
-// FileDescriptorName= and FDNAME=. The empty name is valid.
-func ValidName(name string) bool {
+// CheckName says whether name can name a descriptor in LISTEN_FDNAMES and in the
+// manager's store: at most 255 bytes from 0x20 to 0x7e, except ':', as systemd itself
+// demands of FileDescriptorName= and FDNAME=. errors.Is finds ErrName in the error.
+// The empty name is valid. It is the rule of CheckName in package notify.
+func CheckName(name string) error {
 	if len(name) > math.MaxUint8 {
-		return false
+		return fmt.Errorf("activation: %w: %s has %d bytes, at most %d are taken", ErrName, quote(name), len(name), math.MaxUint8)
 	}
-	return !strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r > 0x7e || r == ':' })
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == ':' {
+			return fmt.Errorf("activation: %w: %s holds %q at byte %d", ErrName, quote(name), c, i)
+		}
+	}
+	return nil
 }
 
 // Environ returns a copy of env that hands len(names) descriptors to a child,
@@ -126,9 +132,8 @@ func ValidName(name string) bool {
 // A name that is not valid is an error that wraps ErrName.
 func Environ(env []string, names ...string) ([]string, error) {
 	for i, name := range names {
-		if !ValidName(name) {
-			return nil, fmt.Errorf("activation: pass descriptor %d: %w: %s: want at most %d bytes of printable ASCII without a colon",
-				i, ErrName, quote(name), math.MaxUint8)
+		if err := CheckName(name); err != nil {
+			return nil, fmt.Errorf("activation: pass descriptor %d: %w", i, err)
 		}
 	}
 	clean := slices.DeleteFunc(slices.Clone(env), func(kv string) bool {

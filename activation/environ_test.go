@@ -134,7 +134,7 @@ func FuzzEnvironRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, joined string) {
 		names := strings.Split(joined, "\n")
 		env, err := Environ(nil, names...)
-		if valid := !slices.ContainsFunc(names, func(n string) bool { return !ValidName(n) }); valid != (err == nil) {
+		if valid := !slices.ContainsFunc(names, func(n string) bool { return CheckName(n) != nil }); valid != (err == nil) {
 			t.Fatalf("Environ(%q): %v, but valid is %v", names, err, valid)
 		}
 		if err != nil {
@@ -180,14 +180,14 @@ func TestEnvironLeavesOutAnotherActivation(t *testing.T) {
 	}
 }
 
-func TestValidName(t *testing.T) {
+func TestCheckName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"": true, "http": true, "a b~!": true, `back\slash`: true, strings.Repeat("x", 255): true,
 		"a:b": false, "tab\t": false, "line\n": false, "nul\x00": false, "del\x7f": false, "\xff": false, "ü": false,
 		strings.Repeat("x", 256): false,
 	} {
-		if got := ValidName(name); got != want {
-			t.Errorf("ValidName(%q) is %v, want %v", name, got, want)
+		if err := CheckName(name); (err == nil) != want || err != nil && !errors.Is(err, ErrName) {
+			t.Errorf("CheckName(%q) is %v, want %t", name, err, want)
 		}
 	}
 }

@@ -42,7 +42,7 @@ var (
 	// process that shares it has shut it down. See [Set.Relisten].
 	ErrShut = errors.New("the socket is bound but does not listen")
 
-	// ErrName: a name that LISTEN_FDNAMES cannot carry. See [ValidName].
+	// ErrName: a name that LISTEN_FDNAMES cannot carry. See [CheckName].
 	ErrName = errors.New("invalid descriptor name")
 
 	// ErrNoStep: Start was called in a program whose main does not call ExecStep.

@@ -167,7 +167,8 @@ func Parse(payload []byte) (Message, error) {
 
 // CheckName says whether name can name a descriptor in the manager's store and
 // in LISTEN_FDNAMES: at most MaxName bytes from 0x20 to 0x7e, except ':'. The
-// error satisfies errors.Is with ErrInvalid. The empty name is valid.
+// error satisfies errors.Is with ErrInvalid. The empty name is valid. It is the rule
+// of CheckName in package activation.
 func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("notify: %w: descriptor name of %d bytes, at most %d are taken", ErrInvalid, len(name), MaxName)

@@ -27,7 +27,7 @@ func ParseAddress(s string) (Address, error) {
 	if !ok || address == "" {
 		return Address{}, fmt.Errorf("%q: want NAME=ADDRESS", s)
 	}
-	if !activation.ValidName(name) || name == "" {
+	if activation.CheckName(name) != nil || name == "" {
 		return Address{}, fmt.Errorf("%q: the name may have at most 255 printable ASCII characters, and no colon", s)
 	}
 	a := Address{Name: name, Network: "tcp", Address: address}

@@ -69,7 +69,7 @@ func (m *memory) name(e *entry) (string, error) {
 		name += polledMark
 	}
 	name += "." + e.name
-	if !activation.ValidName(name) {
+	if activation.CheckName(name) != nil {
 		return "", fmt.Errorf("%q is too long a name to outlive this process", e.name)
 	}
 	return name, nil
