@@ -65,12 +65,10 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.TellReloading:
 		s.manager.Reloading()
 	case generation.TellStopping:
-		switch s.leave.stage {
-		case stageEnding:
+		if s.drain.stage == ending {
 			return // they end, and the service does not
-		case stageLeaving:
-			s.leave.cancel(ErrEnded) // or the end would be taken for that of the leave
 		}
+		s.drain.abandon(ErrEnded) // or the end would be taken for that of the drain
 		s.manager.Stopping()
 	case generation.TellStatus:
 		s.manager.Status()
@@ -79,8 +77,8 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Log:
 		s.logEffect(e)
 	case generation.Exit:
-		if s.leave.stage == stageEnding {
-			s.wentOut()
+		if s.drain.stage == ending {
+			s.drainFinished()
 			return
 		}
 		s.exit = &e

@@ -58,7 +58,7 @@ func (s *Supervisor) inherit() error {
 	for _, name := range stale {
 		s.manager.Drop(name)
 	}
-	s.reopen()
+	s.drain.reopen()
 	return s.bind()
 }
 

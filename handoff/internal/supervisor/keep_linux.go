@@ -182,7 +182,7 @@ func (s *Supervisor) keepAbove(e *entry) {
 // takes it. A program that is told so at once, by the closed descriptor, finishes
 // what it would have left.
 func (s *Supervisor) lastsNot() bool {
-	if s.machine.Situation() != generation.ServiceStopping || s.leave.stage != stageIn {
+	if s.machine.Situation() != generation.ServiceStopping || s.drain.stage != inRotation {
 		return false
 	}
 	limit, known := s.manager.StoreLimit()

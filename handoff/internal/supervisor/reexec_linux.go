@@ -239,8 +239,8 @@ func setOpenFiles(limit unix.Rlimit) {
 
 // unfit says why this program cannot be replaced now.
 func (s *Supervisor) unfit() error {
-	if s.leave.stage != stageIn {
-		return errAway
+	if s.drain.stage != inRotation {
+		return errDrained
 	}
 	switch s.machine.Situation() {
 	case generation.ServiceNew:

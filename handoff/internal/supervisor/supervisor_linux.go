@@ -54,7 +54,7 @@ type Supervisor struct {
 	reexecs   uint64        // how often this program was replaced since
 	changed   chan struct{} // closed when Status would say something else
 	exit      *generation.Exit
-	leave     leave          // of a load balancer's rotation
+	drain     *drain
 	beside    sync.WaitGroup // goroutines that post, and end by themselves
 	pauses    int            // generations whose workers stand still
 }
@@ -100,6 +100,14 @@ func newSupervisor(o Options) (*Supervisor, error) {
 	}
 	s.machine = &machine{Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut}
 	s.timers = newTimers(s.post, func(id uint64) { s.feed(generation.TimerFired{Timer: id}) })
+	s.drain = &drain{
+		mainLoop: s.mainLoop,
+		sockets:  func() []activation.NamedFile { return s.sockets },
+		tell:     s.tellRotation,
+		end:      func() { s.feed(generation.Stop{}) },
+		changed:  s.change,
+		log:      s.log,
+	}
 	s.runner = process.NewChildren(s.post, outcomes{s}, s.log)
 	return s, nil
 }
@@ -220,11 +228,8 @@ func (s *Supervisor) close() {
 		s.hangups.close()
 	}
 	s.timers.stop()
-	if s.leave.cancel != nil {
-		s.leave.cancel(ErrEnded)
-	}
+	s.drain.close()
 	s.beside.Wait()
-	s.reopen()
 	for _, p := range s.instances {
 		s.forget(p)
 	}
