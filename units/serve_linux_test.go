@@ -157,6 +157,13 @@ func (c served) serve(t *testing.T, m *systemdtest.Machine) {
 	}
 	progress()
 	x.started(service)
+	if d.Kind == KindStore { // whose programs say what became of it
+		x.ctl("reload", service)
+		poll.UntilEqual(t, "the status", "StatusText=reloaded", func() string {
+			return strings.TrimSpace(x.ctl("show", "--property=StatusText", service))
+		})
+		progress()
+	}
 	verbs := []string{"restart", "restart"}
 	if c.reloads {
 		verbs = []string{"reload", "restart", "reload"}

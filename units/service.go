@@ -14,6 +14,8 @@ const (
 	whyBlock = "systemd sets or clears O_NONBLOCK on the socket at every start, and a second\nservice that clears it would leave Go's Accept stuck in the kernel."
 	whyWait  = "Such programs wait in accept(2) itself, and with O_NONBLOCK would not wait."
 	whyStore = "Between two generations systemd keeps what the first one left: a few entries,\nwhatever the number of connections in them. 0, the default, keeps nothing."
+	whyHup   = "SIGHUP has package handoff call OnReload. systemd doesn't wait for its verdict,\nwhich is in the status: \"systemctl status\" shows it.\ncheck: ignore reload-async because Type=notify-reload, which waits, takes systemd 253"
+	whyWaits = "\"systemctl reload\" sends SIGHUP, which has package handoff call OnReload, and\nreturns when all is applied, or is not: the status says which."
 	whyKill  = "The program is sent SIGTERM once and drains; what it leaves behind is killed."
 	whyFiles = "Each client is a connection. As many may be on their way to the next generation\nat once, too: without privileges that is bounded by the same limit."
 	whyAlive = "A program that sends no WATCHDOG=1 for so long is killed, and started anew."
@@ -140,12 +142,19 @@ func (d Description) after(b *builder) {
 
 // plain is a service that is its program.
 func (d Description) plain(b *builder) {
-	if d.Ready == "notify" {
+	reloads := d.Kind == KindStore && d.Ready == "notify" // package handoff does
+	switch {
+	case reloads && d.Systemd >= 253:
+		b.add(whyReady+"\n"+whyWaits, "Type", "notify-reload")
+	case d.Ready == "notify":
 		b.add(whyReady, "Type", "notify")
-	} else {
+	default:
 		b.add("The program says nothing of when it can answer; its clients wait until then.", "Type", "exec")
 	}
 	b.add("", "ExecStart", quoteCommand(d.exec()))
+	if reloads && d.Systemd < 253 {
+		b.add(whyHup, "ExecReload", "/bin/kill -HUP $MAINPID")
+	}
 	if d.Ready == "notify" || d.Store > 0 {
 		b.add("Only the main process may speak for the service.", "NotifyAccess", "main")
 	}
