@@ -323,7 +323,7 @@ func (v *visitor) result(r *ast.ReturnStmt, sig *ast.FuncType) {
 			}
 			switch result := v.p.info.Types[f.Type].Type; {
 			case types.Identical(result, types.Universe.Lookup("error").Type()):
-				if n := v.mutant(e.Pos(), "no error: return "+v.short(r)); n > 0 {
+				if n := v.mutant(e.Pos(), "no error: "+v.short(r)); n > 0 {
 					v.wrap(e.Pos(), e.End(), fmt.Sprintf("mutantZero_[error](%d, ", n), ")")
 				}
 			case result == types.Typ[types.Bool] && tv.Value != nil:

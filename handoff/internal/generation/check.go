@@ -55,7 +55,7 @@ func (g *generation) check(p phase) error {
 		return fmt.Errorf("%v is %v in phase %d", g, g.State, p)
 	case g.Exited && (g.Emptied || g.State != StateKilling):
 		return fmt.Errorf("%v is %v, though it has ended", g, g.State)
-	case g.Spawned != (g.State > StateSpawning) && (g.Spawned || g.State != StateKilling):
+	case g.Spawned != (g.State > StateSpawning) && g.State != StateKilling:
 		return fmt.Errorf("%v is %v, and its process was made: %t", g, g.State, g.Spawned)
 	}
 	return nil

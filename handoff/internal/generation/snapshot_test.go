@@ -144,6 +144,13 @@ func TestStopForgets(t *testing.T) {
 		}
 	}
 	m.Handle(Stop{})
+	under := New(Options{})
+	for _, e := range []Event{Start{}, ready(1), Reload{Caller: 1}, Stop{}} {
+		under.Handle(e)
+	}
+	if b := snap(t, under); bytes.Contains(b, []byte(`"request"`)) {
+		t.Errorf("a reload under way is left: %s", b)
+	}
 	for _, what := range []string{`"due"`, `"waiting"`, `"request"`} {
 		if b := snap(t, m); bytes.Contains(b, []byte(what)) {
 			t.Errorf("%s is left: %s", what, b)
