@@ -1,6 +1,9 @@
 package generation
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // maxNumber is beyond what any machine counts to.
 const maxNumber = 1 << 62
@@ -138,6 +141,11 @@ func (s *snapshot) checkTimers(candidate *generation) error {
 			return fmt.Errorf("%v is %v, with timers %v", g, g.State, waits[g.Number])
 		}
 		delete(waits, g.Number)
+	}
+	if i := slices.Index(waits[0], GiveUpTimer); i >= 0 && s.Deaths > 0 && !s.GiveUp {
+		if waits[0] = slices.Delete(waits[0], i, i+1); len(waits[0]) == 0 {
+			delete(waits, 0)
+		}
 	}
 	if s.Phase == phaseRunning && oneOf(waits[0], []TimerKind{BackoffTimer, 0}) {
 		delete(waits, 0)

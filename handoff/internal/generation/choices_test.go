@@ -2,6 +2,7 @@ package generation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -76,6 +77,12 @@ func (w *world) processes(p *proc, v uint64, add func(Event, func())) {
 			add(ready, func() { p.ready, p.resumable = true, ready.Resumable; p.reported = true })
 		}
 	}
+	if !p.ready && p.reported && v>>29%8 == 0 {
+		add(Waiting{n, "does not listen"}, nil)
+	}
+	if w.isCandidate(n) && v>>35%4 == 0 && w.mishap(v>>36) {
+		add(Unfit{n, "nobody accepts"}, func() { p.silent = true; w.seen["unfit"]++ }) // as good as that
+	}
 	if p.reported && !p.leaving && v>>24%4 == 0 && w.mishap(v>>25) {
 		add(Stopping{Gen: n}, func() { p.leaving = true })
 	}
@@ -102,6 +109,13 @@ func (w *world) processes(p *proc, v uint64, add func(Event, func())) {
 	if p.ready && v>>12%4 == 0 {
 		add(Extend{n, 0}, func() { w.takeAll(n) }) // it takes what it was given meanwhile
 	}
+}
+
+// isCandidate reports whether n runs, and has not taken over yet.
+func (w *world) isCandidate(n uint64) bool {
+	return slices.ContainsFunc(w.m.Generations(), func(g Info) bool {
+		return g.Number == n && (g.State == StateStarting || g.State == StateReady || g.State == StateHandingOver)
+	})
 }
 
 // asking offers what callers may ask for.
@@ -146,8 +160,8 @@ func (w *world) staleEvent(v uint64) Event {
 	if p == nil || p.forgot {
 		return []Event{
 			Spawned{n}, SpawnFailed{n, "late"}, Ready{Gen: n}, Stopping{Gen: n}, Silent{n}, Extend{n, time.Second},
-			Released{n, n + 1}, Taken{n}, Resumed{n}, Exited{Gen: n, Status: ExitStatus{Signal: 9}}, Emptied{n},
-		}[v>>20%11]
+			Released{n, n + 1}, Taken{n}, Resumed{n}, Exited{Gen: n, Status: ExitStatus{Signal: 9}}, Emptied{n}, Waiting{n, "late"}, Unfit{n, "late"},
+		}[v>>20%13]
 	}
 	events := []Event{Start{Last: 7}, Released{n, n}}
 	if p.reported {
@@ -155,6 +169,9 @@ func (w *world) staleEvent(v uint64) Event {
 	}
 	if p.ready {
 		events = append(events, Ready{Gen: n}, Released{n, w.last + 1})
+	}
+	if !w.isCandidate(n) {
+		events = append(events, Unfit{n, "late"}, Waiting{n, "late"})
 	}
 	if p.ready && !p.killTold {
 		events = append(events, SpawnFailed{n, "late"})

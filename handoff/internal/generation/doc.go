@@ -40,6 +40,8 @@
 //	Spawned      |start                 |-                     |-               |-        |-            |-        |-        |-        |-,kill
 //	SpawnFailed  |over                  |-                     |-               |-        |-            |-        |-        |-        |-,over
 //	Ready        |drain,hand,ready,serve|drain,hand,ready,serve|-               |-        |-            |-        |-        |-        |-
+//	Waiting      |-                     |start                 |-               |-        |-            |-        |-        |-        |-
+//	Unfit        |-                     |drain                 |drain           |drain    |-            |-        |-        |-        |-
 //	Stopping     |-                     |drain                 |drain           |drain    |drain        |drain    |drain    |-        |-
 //	Silent       |-                     |-                     |drain           |drain    |-,drain,serve|release  |-,resume |-        |-
 //	Extend       |spawn                 |start                 |-               |-,hand   |-            |-,release|resume   |-,drain  |-

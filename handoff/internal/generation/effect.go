@@ -176,11 +176,12 @@ const (
 	SettleTimer                         // one that serves: the deaths before are forgotten
 	BackoffTimer                        // a respawn
 	HurryTimer                          // one that drains, and is in a hurry
+	GiveUpTimer                         // a service whose generations die
 	timerKinds
 )
 
 func (k TimerKind) String() string {
-	return name(int(k), "", "ready", "probation", "hold", "release", "take", "resume", "drain", "kill", "settle", "backoff", "hurry")
+	return name(int(k), "", "ready", "probation", "hold", "release", "take", "resume", "drain", "kill", "settle", "backoff", "hurry", "give up")
 }
 
 // A LogEvent is the kind of a log entry.

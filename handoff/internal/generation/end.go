@@ -1,6 +1,9 @@
 package generation
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // failed takes note of what speaks against g in its state, before that changes.
 func (m *Machine) failed(g *generation, reason string, status ExitStatus) {
@@ -9,19 +12,29 @@ func (m *Machine) failed(g *generation, reason string, status ExitStatus) {
 	case StateSpawning, StateStarting, StateReady:
 		m.blame(g, reason)
 		if m.alone() {
-			m.died(status)
+			m.died(g, reason, status)
 		}
 	case StateHandingOver:
 		m.blame(g, reason) // its predecessor resumes, see proceed
 	case StateServing, StateResuming:
-		m.died(status)
+		m.died(g, reason, status)
 	}
 }
 
 // died counts a death that left, or leaves, no generation fit to serve.
-func (m *Machine) died(status ExitStatus) {
+func (m *Machine) died(g *generation, reason string, status ExitStatus) {
 	m.s.Deaths++
 	m.s.LastDeath = status
+	m.s.Down = fmt.Sprintf("%v failed: %s", g, reason)
+	if m.s.Deaths == 1 && m.o.GiveUpAfter > 0 {
+		m.startTimer(GiveUpTimer, 0, m.o.GiveUpAfter)
+	}
+}
+
+// forgetDeaths begins anew, as a generation has served for long enough.
+func (m *Machine) forgetDeaths() {
+	m.s.Deaths, m.s.Down, m.s.GiveUp = 0, "", false
+	m.cancel(func(t timer) bool { return t.Kind == GiveUpTimer })
 }
 
 // undo ends a candidate that failed, or is not wanted any more.
@@ -86,7 +99,11 @@ func (m *Machine) exited(g *generation, e Event) {
 		m.s.Exit = status
 	}
 	if g.State < StateDraining {
+		deaths := m.s.Deaths
 		m.failed(g, because("its main process ended: "+status.String(), e.(Exited).Why), status)
+		if m.s.Deaths > deaths {
+			m.s.Down = because(fmt.Sprintf("%v %s", g, e.(Exited).inShort()), e.(Exited).Why)
+		}
 	}
 	switch {
 	case g.Emptied:
@@ -94,6 +111,18 @@ func (m *Machine) exited(g *generation, e Event) {
 	case g.State != StateKilling:
 		m.kill(g) // what it left running
 	}
+}
+
+// inShort is such as "exited 1 after 0.2 s".
+func (e Exited) inShort() string {
+	text := fmt.Sprintf("exited %d", e.Status.Code)
+	if e.Status.Signal != 0 {
+		text = fmt.Sprintf("was ended by signal %d", e.Status.Signal)
+	}
+	if e.After > 0 {
+		text += " after " + seconds(e.After)
+	}
+	return text
 }
 
 // because adds to a reason what the generation has said itself.
@@ -110,6 +139,9 @@ func (m *Machine) emptied(g *generation, _ Event) {
 		m.over(g, false)
 	}
 }
+
+// unfitting undoes a candidate that does not do what it is there for.
+func (m *Machine) unfitting(g *generation, e Event) { m.undo(g, e.(Unfit).Reason) }
 
 // stopping lets a generation leave that has decided so by itself. It does not
 // accept any more.

@@ -69,6 +69,20 @@ type (
 		Resumable bool
 	}
 
+	// Waiting tells why it is not ready yet, as far as that can be seen: that becomes
+	// the reason if it is not ready in time.
+	Waiting struct {
+		Gen uint64
+		Why string // what it does, without a subject
+	}
+
+	// Unfit tells that it was found not to do what it is there for: it accepts no
+	// clients, or a probe of it failed. After the handover that changes nothing.
+	Unfit struct {
+		Gen    uint64
+		Reason string
+	}
+
 	// Stopping tells that it leaves by its own decision: STOPPING=1.
 	Stopping struct {
 		Gen uint64
@@ -100,7 +114,8 @@ type (
 	Exited struct {
 		Gen    uint64
 		Status ExitStatus
-		Why    string // as in Stopping
+		Why    string        // as in Stopping
+		After  time.Duration // how long it ran; 0: not known
 	}
 
 	// Emptied tells that it had processes and none is left. It may come before
@@ -136,6 +151,8 @@ func (Hurry) event()       {}
 func (Spawned) event()     {}
 func (SpawnFailed) event() {}
 func (Ready) event()       {}
+func (Waiting) event()     {}
+func (Unfit) event()       {}
 func (Stopping) event()    {}
 func (Silent) event()      {}
 func (Extend) event()      {}
@@ -149,6 +166,8 @@ func (TimerFired) event()  {}
 func (e Spawned) generation() uint64     { return e.Gen }
 func (e SpawnFailed) generation() uint64 { return e.Gen }
 func (e Ready) generation() uint64       { return e.Gen }
+func (e Waiting) generation() uint64     { return e.Gen }
+func (e Unfit) generation() uint64       { return e.Gen }
 func (e Stopping) generation() uint64    { return e.Gen }
 func (e Silent) generation() uint64      { return e.Gen }
 func (e Extend) generation() uint64      { return e.Gen }
@@ -165,6 +184,8 @@ const (
 	onSpawned eventKind = iota
 	onSpawnFailed
 	onReady
+	onWaiting
+	onUnfit
 	onStopping
 	onSilent
 	onExtend
@@ -180,6 +201,8 @@ const (
 func (Spawned) kind() eventKind     { return onSpawned }
 func (SpawnFailed) kind() eventKind { return onSpawnFailed }
 func (Ready) kind() eventKind       { return onReady }
+func (Waiting) kind() eventKind     { return onWaiting }
+func (Unfit) kind() eventKind       { return onUnfit }
 func (Stopping) kind() eventKind    { return onStopping }
 func (Silent) kind() eventKind      { return onSilent }
 func (Extend) kind() eventKind      { return onExtend }
@@ -207,6 +230,8 @@ func (e Ready) String() string {
 	}
 	return fmt.Sprintf("%d ready", e.Gen)
 }
+func (e Waiting) String() string    { return fmt.Sprintf("%d is not ready: it %s", e.Gen, e.Why) }
+func (e Unfit) String() string      { return fmt.Sprintf("%d is unfit: %s", e.Gen, e.Reason) }
 func (e Stopping) String() string   { return fmt.Sprintf("%d stops by itself", e.Gen) }
 func (e Silent) String() string     { return fmt.Sprintf("%d silent", e.Gen) }
 func (e Extend) String() string     { return fmt.Sprintf("%d asks for %v", e.Gen, e.By) }

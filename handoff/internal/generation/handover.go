@@ -38,7 +38,7 @@ func (m *Machine) resumed(p *generation, _ Event) {
 	m.enter(p, StateServing)
 	m.log(p.Number, LogResumes, "%v serves again", p)
 	if p.Silent {
-		m.died(failure)
+		m.died(p, "its watchdog ran out", failure)
 		return
 	}
 	m.startTimer(SettleTimer, p.Number, m.o.SettleAfter)

@@ -3,6 +3,7 @@ package generation
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // A Machine is the state machine of one service. Its zero value is of no use.
@@ -86,6 +87,8 @@ var actions = [states][eventKinds]action{
 	},
 	StateStarting: {
 		onReady:    (*Machine).ready,
+		onWaiting:  (*Machine).waiting,
+		onUnfit:    (*Machine).unfitting,
 		onStopping: (*Machine).stopping,
 		onExtend:   (*Machine).extend,
 		onExited:   (*Machine).exited,
@@ -93,6 +96,7 @@ var actions = [states][eventKinds]action{
 		onTimer:    (*Machine).waited,
 	},
 	StateReady: {
+		onUnfit:    (*Machine).unfitting,
 		onStopping: (*Machine).stopping,
 		onSilent:   (*Machine).silent,
 		onExited:   (*Machine).exited,
@@ -100,6 +104,7 @@ var actions = [states][eventKinds]action{
 		onTimer:    (*Machine).waited,
 	},
 	StateHandingOver: {
+		onUnfit:    (*Machine).unfitting,
 		onStopping: (*Machine).stopping,
 		onSilent:   (*Machine).silent,
 		onExtend:   (*Machine).extend,
@@ -204,17 +209,48 @@ func (m *Machine) status() string {
 			parts[len(parts)-1] += " (silent)"
 		}
 	}
-	if len(parts) == 0 {
+	down := m.down()
+	if len(parts) == 0 && down == "" {
 		parts = append(parts, "no generation")
 	}
 	if m.s.GaveUp != "" {
 		parts = append(parts, "giving up: "+m.s.GaveUp)
 	}
 	text := strings.Join(parts, ", ")
+	if down != "" {
+		text = strings.TrimSuffix(down+"; "+text, "; ")
+	}
 	if m.s.Verdict.Outcome != 0 {
 		text += fmt.Sprintf("; last reload %v", m.s.Verdict)
 	}
 	return text
+}
+
+// down says why nothing serves any more, and what comes next; "" is that something
+// does, or has not yet for the first time.
+func (m *Machine) down() string {
+	if m.s.Phase != phaseRunning || m.incumbent() != nil || m.s.Down == "" {
+		return ""
+	}
+	switch {
+	case m.candidate() != nil:
+		return "down: " + m.s.Down
+	case m.running(BackoffTimer):
+		return fmt.Sprintf("down: %s, next start in %s", m.s.Down, seconds(m.o.backoff(m.s.Deaths)))
+	}
+	return fmt.Sprintf("down: %s, next start once another generation has ended", m.s.Down)
+}
+
+// LastDeath says how the last generation failed that left none fit to serve, such as
+// "generation 18 exited 1 after 0.2 s"; "" is that all that died are forgotten.
+func (m *Machine) LastDeath() string { return m.s.Down }
+
+// seconds writes a duration with as many digits as matter.
+func seconds(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
 }
 
 // Generations returns those that are not over, oldest first.

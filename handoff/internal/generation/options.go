@@ -39,6 +39,9 @@ type Options struct {
 	// MaxDeaths is how many deaths, none of them forgotten, make the machine give
 	// up; 10.
 	MaxDeaths int
+	// GiveUpAfter is how long after a death the machine gives up, if no generation has
+	// settled until then, instead of after MaxDeaths deaths; 0 is that MaxDeaths counts.
+	GiveUpAfter time.Duration
 	// MaxGenerations is how many generations may be alive at once; 8. Below 2 it
 	// is 2: one that serves, and its successor.
 	MaxGenerations int
@@ -73,7 +76,7 @@ func (o Options) withDefaults() Options {
 			*d.option = d.value
 		}
 	}
-	o.Probation = max(o.Probation, 0)
+	o.Probation, o.GiveUpAfter = max(o.Probation, 0), max(o.GiveUpAfter, 0)
 	o.MaxBackoff = max(o.MaxBackoff, o.MinBackoff)
 	if o.MaxDeaths <= 0 {
 		o.MaxDeaths = 10

@@ -42,7 +42,7 @@ func TestRules(t *testing.T) {
 	want := []string{"Spawn", "Release", "Own", "Kill", "answer done", "answer undone", "answer held", "answer refused", "restored", "stale"}
 	if steps > 100_000 { // so many that nothing is left to chance
 		want = append(want, "Resume", "log resumes", "log room", "log abandoned", "log gave-up", "respawn", "delivered", "finished well",
-			"finished serving", "finished stopped", "timer release", "timer take", "timer resume", "timer drain", "timer hold", "timer probation", "timer hurry", "signal refused")
+			"finished serving", "finished stopped", "timer release", "timer take", "timer resume", "timer drain", "timer hold", "timer probation", "timer hurry", "timer give up", "unfit", "signal refused")
 	}
 	for _, what := range want {
 		if seen[what] == 0 {
@@ -58,6 +58,9 @@ func randomWorld(t *rapid.T) *world {
 	}
 	if rapid.Bool().Draw(t, "probation") {
 		o.Probation = time.Second
+	}
+	if rapid.Bool().Draw(t, "give up after") {
+		o.GiveUpAfter = time.Minute
 	}
 	w := newWorld(o, func(s string) { t.Fatal(s) })
 	w.calm = rapid.SampledFrom([]uint64{1, 4, 16, 64}).Draw(t, "calm")

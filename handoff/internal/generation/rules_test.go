@@ -75,7 +75,7 @@ func (w *world) apply(f Effect) {
 		w.timers = append(w.timers, f)
 		if f.Kind == BackoffTimer {
 			w.pauses++
-			if f.After < w.o.MinBackoff || f.After > w.o.MaxBackoff || w.pauses > w.o.MaxDeaths {
+			if f.After < w.o.MinBackoff || f.After > w.o.MaxBackoff || w.pauses > w.o.MaxDeaths && w.o.GiveUpAfter == 0 || w.expired {
 				w.failf("rule 6: backoff %d of %v", w.pauses, f.After)
 			}
 		}
@@ -318,6 +318,9 @@ func (w *world) remember() {
 func (w *world) checkTimers() {
 	timed := make(map[uint64]bool)
 	for _, t := range w.timers {
+		if t.Kind == GiveUpTimer {
+			continue // beside another one
+		}
 		if timed[t.Gen] {
 			w.failf("two timers for %d", t.Gen)
 		}

@@ -14,7 +14,10 @@ func (m *Machine) schedule() {
 	case respawn && m.s.Deaths > 0 && !m.s.Served:
 		m.stop(m.s.LastDeath, "the first generation failed")
 		return
-	case respawn && m.s.Deaths >= m.o.MaxDeaths:
+	case respawn && m.s.Deaths > 0 && m.s.GiveUp:
+		m.stop(m.s.LastDeath, fmt.Sprintf("%d generations died within %v, each before it had served for %v", m.s.Deaths, m.o.GiveUpAfter, m.o.SettleAfter))
+		return
+	case respawn && m.s.Deaths >= m.o.MaxDeaths && m.o.GiveUpAfter == 0:
 		m.stop(m.s.LastDeath, fmt.Sprintf("%d generations died, each before it had served for %v", m.s.Deaths, m.o.SettleAfter))
 		return
 	}

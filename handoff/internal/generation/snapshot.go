@@ -33,6 +33,8 @@ type snapshot struct {
 	Due       bool       `json:"due,omitempty"`     // the pause before a respawn has passed
 	Deaths    int        `json:"deaths,omitempty"`
 	LastDeath ExitStatus `json:"last_death"`
+	Down      string     `json:"down,omitempty"`    // how the last of them came about
+	GiveUp    bool       `json:"give_up,omitempty"` // the time for that has come
 	Exit      ExitStatus `json:"exit"`
 	GaveUp    string     `json:"gave_up,omitempty"`
 

@@ -15,7 +15,7 @@ func (m *Machine) start(e Start) {
 func (m *Machine) spawn(r *request) {
 	m.s.Last++
 	m.s.Due = false
-	m.cancelTimers(0)
+	m.cancel(func(t timer) bool { return t.Kind == BackoffTimer })
 	p := m.incumbent()
 	g := &generation{Number: m.s.Last, State: StateSpawning, Program: m.s.Program}
 	if r != nil {
@@ -76,6 +76,9 @@ func (m *Machine) ready(g *generation, e Event) {
 		m.commit(g)
 	}
 }
+
+// waiting takes note of why a generation is not ready yet.
+func (m *Machine) waiting(g *generation, e Event) { g.Why = e.(Waiting).Why }
 
 // alone reports whether there is no generation that could go on serving.
 func (m *Machine) alone() bool {

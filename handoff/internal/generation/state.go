@@ -39,6 +39,7 @@ type generation struct {
 	Released  bool   `json:"released,omitempty"`
 	Owned     bool   `json:"owned,omitempty"`
 	Final     bool   `json:"final,omitempty"` // its exit status is the service's
+	Why       string `json:"why,omitempty"`   // it is not ready yet
 }
 
 func (g *generation) String() string { return fmt.Sprintf("generation %d", g.Number) }

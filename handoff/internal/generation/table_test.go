@@ -25,13 +25,15 @@ func ready(n uint64) Event     { return Ready{Gen: n} }
 func resumable(n uint64) Event { return Ready{Gen: n, Resumable: true} }
 func exit(n uint64) Event      { return Exited{Gen: n, Status: ExitStatus{Code: 3}} }
 
-// timerOf stands for the timer that runs for a generation.
+// timerOf stands for the timer that runs for a generation, or one of a kind.
 type timerOf struct {
 	Event
-	gen uint64
+	gen  uint64
+	kind TimerKind
 }
 
-func timeout(n uint64) Event { return timerOf{gen: n} }
+func timeout(n uint64) Event   { return timerOf{gen: n} }
+func ofKind(k TimerKind) Event { return timerOf{kind: k} }
 
 func setups() []setup {
 	var (
@@ -108,9 +110,9 @@ func (s setup) machine(t *testing.T) *Machine {
 }
 
 func (e timerOf) of(t *testing.T, m *Machine) Event {
-	i := slices.IndexFunc(m.s.Timers, func(r timer) bool { return r.Gen == e.gen })
+	i := slices.IndexFunc(m.s.Timers, func(r timer) bool { return r.Gen == e.gen && (e.kind == 0 || r.Kind == e.kind) })
 	if i < 0 {
-		t.Fatalf("no timer runs for generation %d", e.gen)
+		t.Fatalf("no timer runs for generation %d, of kind %v", e.gen, e.kind)
 	}
 	return TimerFired{m.s.Timers[i].ID}
 }
@@ -136,7 +138,7 @@ func (c cells) add(row, column, found string) {
 
 var (
 	stateNames     = []string{"", "spawn", "start", "ready", "hand", "serve", "release", "resume", "drain", "kill"}
-	eventNames     = []string{"Spawned", "SpawnFailed", "Ready", "Stopping", "Silent", "Extend", "Released", "Taken", "Resumed", "Exited", "Emptied", "TimerFired"}
+	eventNames     = []string{"Spawned", "SpawnFailed", "Ready", "Waiting", "Unfit", "Stopping", "Silent", "Extend", "Released", "Taken", "Resumed", "Exited", "Emptied", "TimerFired"}
 	situationNames = []string{"new", "start", "ready", "hand", "undo", "serve", "down", "stop", "over"}
 )
 
@@ -178,7 +180,7 @@ func eventOf(t *testing.T, m *Machine, kind eventKind, n uint64) Event {
 		return timerOf{gen: n}.of(t, m)
 	}
 	return []Event{
-		Spawned{n}, SpawnFailed{n, "no such file"}, Ready{Gen: n, Resumable: true}, Stopping{Gen: n}, Silent{n}, Extend{n, time.Second},
+		Spawned{n}, SpawnFailed{n, "no such file"}, Ready{Gen: n, Resumable: true}, Waiting{n, "holds a socket and does not wait on it"}, Unfit{n, "nobody accepts"}, Stopping{Gen: n}, Silent{n}, Extend{n, time.Second},
 		Released{n, to}, Taken{n}, Resumed{n}, exit(n), Emptied{n},
 	}[kind]
 }

@@ -24,13 +24,19 @@ func (m *Machine) startTimer(k TimerKind, gen uint64, after time.Duration) {
 	m.do(StartTimer{Timer: m.s.LastTimer, Kind: k, Gen: gen, After: after})
 }
 
-// cancelTimers cancels those of a generation, or the one that is none's.
+// cancelTimers cancels those of a generation, or those that are none's.
 func (m *Machine) cancelTimers(gen uint64) {
+	m.cancel(func(t timer) bool { return t.Gen == gen })
+}
+
+// cancel cancels the timers of which is holds.
+func (m *Machine) cancel(is func(timer) bool) {
 	m.s.Timers = slices.DeleteFunc(m.s.Timers, func(t timer) bool {
-		if t.Gen == gen {
+		cancelled := is(t)
+		if cancelled {
 			m.do(CancelTimer{Timer: t.ID})
 		}
-		return t.Gen == gen
+		return cancelled
 	})
 }
 
@@ -42,8 +48,12 @@ func (m *Machine) fired(e TimerFired) {
 	}
 	t := m.s.Timers[i]
 	m.s.Timers = slices.Delete(m.s.Timers, i, i+1)
-	if t.Kind == BackoffTimer {
+	switch t.Kind {
+	case BackoffTimer:
 		m.s.Due = true
+		return
+	case GiveUpTimer:
+		m.s.GiveUp = true // schedule gives up, unless a generation serves or is coming
 		return
 	}
 	m.happened(e, t.Gen, onTimer)
@@ -64,7 +74,11 @@ func (m *Machine) extend(g *generation, e Event) {
 func (m *Machine) waited(g *generation, _ Event) {
 	switch g.State {
 	case StateSpawning, StateStarting:
-		m.undo(g, "it was not ready in time")
+		reason := "it was not ready in time"
+		if g.Why != "" {
+			reason += ": it " + g.Why
+		}
+		m.undo(g, reason)
 	case StateReady:
 		if m.s.Request.Held {
 			m.undo(g, "neither commit nor abort came in time")
@@ -74,7 +88,7 @@ func (m *Machine) waited(g *generation, _ Event) {
 	case StateHandingOver:
 		m.undo(g, "it did not take in time what its predecessor left")
 	case StateServing:
-		m.s.Deaths = 0
+		m.forgetDeaths()
 	case StateReleasing:
 		m.log(g.Number, LogLate, "%v has not released in time: it finishes what it has, and cannot resume", g)
 		m.serve(m.candidate())

@@ -32,7 +32,8 @@ type world struct {
 	started, stopped, gaveUp, gone bool // Start and Stop were handed in; Exit came out
 	served, reloading, told        bool // what the service manager was told
 	backoffFired                   bool
-	pauses                         int // backoffs since a generation settled
+	pauses                         int  // backoffs since a generation settled
+	expired                        bool // the time to give up has come since
 	touched                        map[uint64]bool
 	now                            Event
 	effects                        []Effect
@@ -192,7 +193,9 @@ func (w *world) firing(t StartTimer) {
 	case ResumeTimer:
 		p.silent = true // as good as that
 	case SettleTimer:
-		w.pauses = 0
+		w.pauses, w.expired = 0, false
+	case GiveUpTimer:
+		w.expired = true
 	case BackoffTimer:
 		w.backoffFired = true
 	}

@@ -3,11 +3,13 @@ package probe
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/accepting"
 )
@@ -161,8 +163,18 @@ func judge(c io.Reader) error {
 	}
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxExcerpt))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	if line = strings.ToValidUTF8(strings.TrimSpace(line), "?"); line != "" {
+	if line = strings.TrimSpace(line); line != "" {
 		line = ": " + line
 	}
-	return fmt.Errorf("it answered %s%s", response.Status, line)
+	return errors.New(printable("it answered " + response.Status + line))
+}
+
+// printable replaces what does not belong into a line of a journal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
 }

@@ -437,6 +437,25 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func TestJudge(t *testing.T) {
+	for answer, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\n\r\n":                                    "",
+		"HTTP/1.1 308 Permanent Redirect\r\n\r\n":                    "",
+		"HTTP/1.0 404 Not Found\r\n\r\n":                             "it answered 404 Not Found",
+		"HTTP/1.0 500 No\r\n\r\n\n  \x1b[31mred\x07\r\nmore lines\n": "it answered 500 No: ?[31mred?",
+		"SSH-2.0-OpenSSH\r\n":                                        `no answer: malformed HTTP response "SSH-2.0-OpenSSH"`,
+		"":                                                           "no answer: unexpected EOF",
+	} {
+		got := ""
+		if err := judge(strings.NewReader(answer)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", answer, got, want)
+		}
+	}
+}
+
 func FuzzJudge(f *testing.F) {
 	f.Add("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nno\n")
 	f.Fuzz(func(t *testing.T, s string) { judge(strings.NewReader(s)) })
