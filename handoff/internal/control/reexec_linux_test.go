@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,19 @@ var images = map[string]func(*Status){
 		s.LastVerdict = &Verdict{Action: ActionReexec, Outcome: Undone, Reason: "it cannot read the state", Time: someTime}
 	},
 	"forgetful": func(*Status) {},
+	"undone before": func(s *Status) {
+		s.Reexecs = 1
+		s.LastVerdict = &undoneBefore
+	},
+}
+
+// undoneBefore is a verdict that is there before the program is replaced, where the
+// image is to be "undone before".
+var undoneBefore = Verdict{Action: ActionReexec, Outcome: Undone, Reason: "it could not read the state", Time: someTime.Add(-time.Hour)}
+
+// firsts say what the first image tells of itself; nil is nothing special.
+var firsts = map[string]func(*Status){
+	"undone before": func(s *Status) { s.LastVerdict = &undoneBefore },
 }
 
 // imagesHelper is a server that replaces its own program, once: its arguments are
@@ -44,6 +58,9 @@ func imagesHelper(ctx context.Context, args []string) error {
 		l, err = FileListener(f)
 		f.Close()
 	} else {
+		if first := firsts[args[1]]; first != nil {
+			first(&s.status)
+		}
 		l, err = Listen(args[0])
 	}
 	if err != nil {
@@ -98,10 +115,11 @@ func start(t *testing.T, helper string, args ...string) *exec.Cmd {
 
 func TestReexec(t *testing.T) {
 	for next, want := range map[string]string{
-		"replaced":  "",
-		"undone":    "control: reexec: undone: it cannot read the state",
-		"forgetful": "control: reexec: undone: handoffd went away, and what answers now does not know of it",
-		"none":      "control: reexec: the newest handoffd cannot be run",
+		"replaced":      "",
+		"undone before": "",
+		"undone":        "control: reexec: undone: it cannot read the state",
+		"forgetful":     "control: reexec: undone: handoffd went away, and what answers now does not know of it",
+		"none":          "control: reexec: the newest handoffd cannot be run",
 	} {
 		t.Run(next, func(t *testing.T) {
 			leaktest.Check(t)
