@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	internal + "procnet":    nil,
 	internal + "sockdiag":   nil,
 	internal + "fd":         nil,
+	internal + "fd/fdtest":  nil,
 	internal + "sockets":    nil,
 	internal + "report":     {"handoff/parcel"},
 	internal + "rotation":   {internal + "procnet", internal + "report", internal + "fd"},

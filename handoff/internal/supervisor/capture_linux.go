@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -32,15 +31,11 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 	c := &capturer{}
 	st := &state{
 		PID:     os.Getpid(),
-		Limit:   s.store.limit,
-		Target:  s.store.target,
-		Drops:   maps.Clone(s.store.drops),
-		Memory:  c.file(s.memory.file),
-		Kept:    s.memory.kept,
 		Runtime: s.runtime,
 		Since:   s.since,
 		Reexecs: s.reexecs,
 
+		storeState:    s.store.Snapshot(c.file),
 		managerState:  s.manager.Snapshot(),
 		RunnerState:   s.runner.Snapshot(),
 		requestsState: s.requests.snapshot(),
@@ -49,14 +44,10 @@ func (s *Supervisor) capture() (*state, []*os.File, error) {
 	for _, f := range s.sockets {
 		st.Sockets = append(st.Sockets, namedRef{f.Name, c.file(f.File)})
 	}
-	for _, e := range s.store.entries {
-		st.Entries = append(st.Entries, entryState{
-			namedRef: namedRef{e.name, c.file(e.file)},
-			Above:    e.above, Owner: e.owner, Polled: e.polled, Shared: e.shared, Holders: maps.Clone(e.holders),
-		})
-	}
 	for _, p := range s.instances {
-		st.Processes = append(st.Processes, c.process(p))
+		process := c.process(p)
+		process.PeerState = s.store.SnapshotPeer(p.number)
+		st.Processes = append(st.Processes, process)
 	}
 	slices.SortFunc(st.Processes, func(a, b processState) int { return cmp.Compare(a.Number, b.Number) })
 	var err error
@@ -89,8 +80,8 @@ func (c *capturer) process(p *instance) processState {
 		Number: p.number, Program: p.program, Began: p.began,
 		State:    p.Snapshot(c.file),
 		Receiver: c.add(p.receiver.File()), Deliverer: c.add(p.deliverer.Dup()), LastDelivery: p.deliverer.Last(),
-		Watchdog: p.watchdog, Text: p.text, Says: p.says, Committed: p.committed, Ready: p.ready,
-		Resumable: p.resumable, ReleaseTo: p.releaseTo, Awaiting: p.awaiting,
+		Watchdog: p.watchdog, Text: p.text, Says: p.says, Ready: p.ready,
+		Resumable: p.resumable, ReleaseTo: p.releaseTo,
 	}
 	if !p.hasExited() && p.timer != nil {
 		if st.Guarded = p.alive.IsZero(); !st.Guarded {

@@ -42,16 +42,17 @@ func (s *Supervisor) do(e generation.Effect) {
 			go debug.FreeOSMemory()
 		}
 	case generation.Deliver:
-		s.deliver(e.To)
+		s.store.Serve(e.To)
 	case generation.Reclaim:
-		s.store.reclaim(e.Gen, !s.machine.knows(e.Gen))
-		s.route()
+		s.store.Reclaim(e.Gen, !s.machine.knows(e.Gen))
 	case generation.Own:
 		s.order(e.Gen, "that no other holds anything", func(ctx context.Context, d *parcel.Deliverer) error { return d.Owned(ctx) })
 	case generation.Release:
 		s.release(e.Gen, e.To)
 	case generation.AwaitTaken:
-		s.awaitTaken(e.Gen)
+		if p := s.instances[e.Gen]; p != nil {
+			s.store.AwaitTaken(e.Gen, p.resumable)
+		}
 	case generation.Resume:
 		s.resume(e.Gen)
 	case generation.StartTimer:

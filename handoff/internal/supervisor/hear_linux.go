@@ -62,9 +62,9 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 	s.notifiedWatchdog(p, m)
 	switch {
 	case m.Has("FDSTOREREMOVE", "1"):
-		s.discard(s.store.remove(p.number, m.FDName(), p.committed))
+		s.store.Remove(p.number, m.FDName())
 	case m.Has("FDSTORE", "1"):
-		s.keep(p, n)
+		s.store.Store(p.number, m.FDName(), n.Take(), !m.Has("FDPOLL", "0"), s.endsForGood())
 	}
 	if m.Has("STOPPING", "1") {
 		p.stopTimer()
@@ -156,4 +156,10 @@ func (s *Supervisor) rearm(p *instance, d time.Duration) {
 		})
 	})
 	p.timer = t
+}
+
+// endsForGood reports whether the service is stopping, and no later generation will
+// come in this process.
+func (s *Supervisor) endsForGood() bool {
+	return s.machine.Situation() == generation.ServiceStopping && s.drain.stage == inRotation
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
-	"github.com/holdfast-go/holdfast/notify"
 )
 
 // inherit takes over sockets and what earlier generations have stored, or binds
@@ -21,42 +20,21 @@ func (s *Supervisor) inherit() error {
 		return errors.Join(err, set.Close())
 	}
 	defer set.Close()
-	var state *os.File
-	var stale []string
+	var all []activation.NamedFile
 	for _, name := range set.Names() {
 		files, err := set.Files(name)
+		for _, f := range files {
+			all = append(all, activation.NamedFile{Name: name, File: f})
+		}
 		if err != nil {
+			for _, f := range all {
+				f.File.Close()
+			}
 			return err
 		}
-		for _, f := range files {
-			own, polled, ours := ownName(name)
-			switch {
-			case name == aboveState && state == nil:
-				state = f
-			case name == aboveState || name == notify.ProbeName:
-				f.Close()
-			case ours || leftByPrograms(name):
-				if !ours {
-					own = name
-				}
-				e := newEntry(own, f, 0)
-				// What a program left with the manager itself it may have left with
-				// FDPOLL=0; if not, the manager has dropped it when it hung up.
-				e.above, e.polled = name, polled
-				s.store.limit = max(s.store.limit, len(s.store.entries)+1) // none of it is given up
-				if !s.store.add(e) {
-					stale = append(stale, name)
-				}
-			default:
-				s.sockets = append(s.sockets, activation.NamedFile{Name: name, File: f})
-			}
-		}
 	}
-	if s.memory, err = recall(state); err != nil {
+	if s.sockets, err = s.store.Inherit(all); err != nil {
 		return err
-	}
-	for _, name := range stale {
-		s.manager.Drop(name)
 	}
 	s.drain.reopen()
 	return s.bind()

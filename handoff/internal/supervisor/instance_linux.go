@@ -29,13 +29,9 @@ type instance struct {
 	heard     time.Time     // the last sign of life
 	text      string        // STATUS=
 	says      selfReport
-	committed bool               // it is, or was, the service
 	resumable bool               // it has said that it can release and resume
 	hasten    context.CancelFunc // has the stop signal sent at once, while workers come to stand still
 	releaseTo uint64             // the successor for which it was last asked to release
-	deaf      bool               // what was to be delivered last did not go in, and nothing was taken since
-	full      bool               // it is known that the store had no room for it
-	awaiting  bool               // the machine wants to know when it has taken all
 	ready     bool
 }
 
@@ -120,6 +116,7 @@ func (p *instance) stopTimer() {
 // forget lets go of what is kept for p.
 func (s *Supervisor) forget(p *instance) {
 	delete(s.instances, p.number)
+	s.store.Detach(p.number)
 	p.stopTimer()
 	s.logOf(p.receiver.Close(), p.number, "the notification socket could not be removed")
 	os.Remove(p.receiver.Addr()) // which a receiver that was carried over leaves in place

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 )
 
 // DefaultStore is how many descriptors generations may store where neither the
 // manager nor Options say so.
-const DefaultStore = 64
+const DefaultStore = storeserver.DefaultLimit
 
 // DefaultDrainTimeout is that of Limits.
 const DefaultDrainTimeout = generation.DefaultDrainTimeout

@@ -29,10 +29,10 @@ func TestDeaf(t *testing.T) {
 	s.setManager(n)
 	s.manager.Restore(manager.State{Ready: true})
 	defer s.manager.Close()
-	if s.memory, err = recall(nil); err != nil {
+	if _, err := s.store.Inherit(nil); err != nil {
 		t.Fatal(err)
 	}
-	defer s.memory.file.Close()
+	defer s.store.Close()
 	for _, e := range []generation.Event{generation.Start{}, generation.Spawned{Gen: 1}, generation.Ready{Gen: 1}} {
 		s.machine.Handle(e) // there is nobody for whom to carry out the effects
 	}

@@ -121,19 +121,11 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 	s.environ = programEnviron()
 	s.since, s.reexecs, s.runtime = st.Since, st.Reexecs+1, st.Runtime
 	s.requests = restoreRequests(st.requestsState)
-	if s.memory, err = recall(h.file(st.Memory)); err != nil {
+	if err := s.store.Restore(st.storeState, h.file); err != nil {
 		return err
 	}
-	s.memory.kept = st.Kept
 	for _, f := range st.Sockets {
 		s.sockets = append(s.sockets, activation.NamedFile{Name: f.Name, File: h.file(f.File)})
-	}
-	s.store.limit, s.store.target = st.Limit, st.Target
-	for gen, names := range st.Drops {
-		s.store.drops[gen] = names
-	}
-	for _, e := range st.Entries {
-		s.store.entries = append(s.store.entries, restoreEntry(h, e))
 	}
 	s.runner = process.RestoreChildren(st.RunnerState, s.post, outcomes{s}, s.log)
 	for i := range st.Processes {
@@ -142,6 +134,7 @@ func (s *Supervisor) restore(h *Heir) (err error) {
 			return fmt.Errorf("generation %d: %w", st.Processes[i].Number, err)
 		}
 		s.instances[p.number] = p
+		s.store.RestorePeer(p.number, st.Processes[i].PeerState, p.deliverer)
 	}
 	return s.matches()
 }
@@ -159,19 +152,11 @@ func (s *Supervisor) matches() error {
 	return nil
 }
 
-func restoreEntry(h *Heir, st entryState) *entry {
-	e := &entry{name: st.Name, file: h.file(st.File), above: st.Above, owner: st.Owner, polled: st.Polled, shared: st.Shared, holders: st.Holders}
-	if e.holders == nil {
-		e.holders = make(map[uint64]uint64)
-	}
-	return e
-}
-
 func (s *Supervisor) restoreInstance(h *Heir, st *processState) (*instance, error) {
 	p := &instance{
 		number: st.Number, program: st.Program, began: st.Began,
-		watchdog: st.Watchdog, text: st.Text, says: st.Says, committed: st.Committed, ready: st.Ready,
-		resumable: st.Resumable, releaseTo: st.ReleaseTo, awaiting: st.Awaiting,
+		watchdog: st.Watchdog, text: st.Text, says: st.Says, ready: st.Ready,
+		resumable: st.Resumable, releaseTo: st.ReleaseTo,
 	}
 	var err error
 	receiver, deliverer := h.file(st.Receiver), h.file(st.Deliverer)
@@ -197,7 +182,7 @@ func (s *Supervisor) goOn(st *state) {
 	s.manager.Repeat()
 	s.runner.Resume()
 	s.forwardFailure()
-	s.route()
+	s.store.Route()
 	s.extend()
 	s.change()
 }

@@ -70,7 +70,7 @@ func (s *Supervisor) undrain() {
 	s.drain.reopen()
 	s.drain.stay()
 	s.machine.renew(s.o.Limits)
-	s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
+	s.feed(generation.Start{Last: s.store.LastGeneration()})
 }
 
 // drainFinished is called when the last generation is gone.
@@ -96,7 +96,7 @@ func (s *Supervisor) stopWhileDraining() {
 // tellRotation tells the generations that they leave, or stay.
 func (s *Supervisor) tellRotation(away bool) {
 	for _, p := range s.instances {
-		ctx, cancel := context.WithTimeout(context.Background(), deliverTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), orderTimeout)
 		s.logOf(p.deliverer.Quiesce(ctx, away), p.number, "the generation could not be told of the rotation")
 		cancel()
 	}

@@ -1,11 +1,9 @@
 package supervisor
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 
-	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -31,7 +29,10 @@ func TestSaid(t *testing.T) {
 		{name: "what cannot be passed on", messages: []string{"BUSERROR=a\\\nb", "VARLINKERROR=" + strings.Repeat("x", 257)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &Supervisor{log: slog.New(slog.DiscardHandler), machine: &machine{Machine: generation.New(generation.Options{})}, changed: make(chan struct{})}
+			s, err := newSupervisor(Options{Program: []string{"program"}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			s.setManager(nil)
 			s.manager.Restore(manager.State{})
 			defer s.manager.Close()

@@ -17,9 +17,11 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 	"github.com/holdfast-go/holdfast/units/leaktest"
@@ -29,28 +31,15 @@ import (
 // from it saves the same. A field that is declared, and then forgotten where the state
 // is written or read back, fails here.
 func TestSavedState(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		change func(s *Supervisor)
-		all    bool
-	}{
-		{"everything", func(*Supervisor) {}, true},
-		// It is true of one that has just opened what it got.
-		{"a manager that keeps nothing", func(s *Supervisor) {
-			st := s.manager.Snapshot()
-			st.Keeps, s.memory.kept = false, false
-			s.manager.Close()
-			s.setManager(nil)
-			s.manager.Restore(st)
-		}, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			leaktest.Check(t)
-			s := populated(t)
-			c.change(s)
-			goOnFrom(t, s, c.all)
-		})
-	}
+	t.Run("everything", func(t *testing.T) {
+		leaktest.Check(t)
+		goOnFrom(t, populated(t, true), true)
+	})
+	// It is true of one that has just opened what it got.
+	t.Run("a manager that keeps nothing", func(t *testing.T) {
+		leaktest.Check(t)
+		goOnFrom(t, populated(t, false), false)
+	})
 }
 
 // goOnFrom saves the state of one supervisor, has another go on from it, and expects
@@ -62,7 +51,7 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = want.keep(Kept{Data: []byte("clients"), Files: []*os.File{memfd(t)}}, files)
+	files = want.keep(Kept{Data: []byte("clients"), Files: []*os.File{fdtest.Memfd(t)}}, files)
 	for range files {
 		want.Descriptors = append(want.Descriptors, 0)
 	}
@@ -89,7 +78,7 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	if err := after.runner.Open(); err != nil {
 		t.Fatal(err)
 	}
-	if after.hangups, err = watchHangups(func(int32) {}); err != nil {
+	if err := after.store.Watch(after.post); err != nil {
 		t.Fatal(err)
 	}
 	after.goOn(h.st)
@@ -128,22 +117,33 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	}
 }
 
-// populated returns a supervisor in the midst of everything.
-func populated(t *testing.T) *Supervisor {
+// populated returns a supervisor in the midst of everything. keeps says whether the
+// service manager does.
+func populated(t *testing.T, keeps bool) *Supervisor {
 	t.Helper()
 	s, err := newSupervisor(Options{Program: []string{"program"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.setManager(nil)
-	s.manager.Restore(manager.State{Keeps: true, Ready: true, Reload: true, Text: "text", Excuses: manager.FailureDetails{"1", "a", "b", "2"}})
-	if s.memory, err = recall(nil); err != nil {
+	s.manager.Restore(manager.State{Keeps: keeps, Ready: true, Reload: true, Text: "text", Excuses: manager.FailureDetails{"1", "a", "b", "2"}})
+	numbers := fdtest.Memfd(t)
+	if _, err := numbers.Write(make([]byte, 16)); err != nil {
 		t.Fatal(err)
 	}
-	s.memory.kept = true
+	stored := []*os.File{numbers, fdtest.Memfd(t), fdtest.Hungup(t)}
+	err = s.store.Restore(storeserver.State{
+		Entries: []storeserver.EntryState{
+			{Name: "state", File: 2, Above: "handoffd.entry.1.state", Owner: 1, Shared: true, Holders: map[uint64]uint64{2: 8}},
+			{Name: "conn", File: 3, Above: "handoffd.entry.2p.conn", Polled: true},
+		},
+		Limit: 7, Target: 2, Drops: map[uint64][]string{3: {"state"}}, Memory: 1, Kept: keeps,
+	}, func(place fd.Ref) *os.File { return stored[place-1] })
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		close(s.ended)
-		s.store.entries = nil // the test closes the files
 		s.sockets = nil
 		s.close()
 	})
@@ -167,13 +167,7 @@ func populated(t *testing.T) *Supervisor {
 		Time:     time.Unix(3, 4).UTC(),
 		Stopping: true,
 	}
-	s.sockets = []activation.NamedFile{{Name: "http", File: listener(t)}}
-	s.store.limit, s.store.target = 7, 2
-	s.store.drops[3] = []string{"state"}
-	s.store.entries = []*entry{
-		{name: "state", file: memfd(t), above: "handoffd.entry.1.state", owner: 1, shared: true, holders: map[uint64]uint64{2: 8}},
-		{name: "conn", file: pair(t), above: "handoffd.entry.2p.conn", polled: true},
-	}
+	s.sockets = []activation.NamedFile{{Name: "http", File: fdtest.Listener(t)}}
 	far := func() *time.Timer {
 		timer := time.AfterFunc(48*time.Hour, func() {})
 		t.Cleanup(func() { timer.Stop() })
@@ -191,6 +185,7 @@ func populated(t *testing.T) *Supervisor {
 		// This process stands for a main process.
 		st.PID, st.PGID, st.Cgroup, st.Tail = os.Getpid(), os.Getpid(), filepath.Join(base, fmt.Sprint("gen-", number)), []byte("its tail")
 		s.instances[number] = s.populatedInstance(t, number, st)
+		s.store.RestorePeer(number, storeserver.PeerState{Committed: true, Awaiting: true}, s.instances[number].deliverer)
 	}
 	waits := s.instances[2]
 	waits.timer, waits.alive = far(), time.Now().Add(7*time.Hour)
@@ -205,7 +200,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(),
 		watchdog: 9 * time.Hour, text: "its text",
 		says:      selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}},
-		committed: true, resumable: true, releaseTo: 4, awaiting: true, ready: true,
+		resumable: true, releaseTo: 4, ready: true,
 	}
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
@@ -223,7 +218,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	}
 	t.Cleanup(func() { child.Close() })
 	ctx := t.Context()
-	if _, err := p.deliverer.Deliver(ctx, "conn", memfd(t)); err != nil { // so that there is a last one
+	if _, err := p.deliverer.Deliver(ctx, "conn", fdtest.Memfd(t)); err != nil { // so that there is a last one
 		t.Fatal(err)
 	}
 	r, w, err := os.Pipe()

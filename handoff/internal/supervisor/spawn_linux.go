@@ -34,7 +34,7 @@ func (s *Supervisor) spawn(e generation.Spawn) {
 
 // prepare makes all that a generation needs, and has it started.
 func (s *Supervisor) prepare(e generation.Spawn) (err error) {
-	if err := s.remember(e.Gen); err != nil {
+	if err := s.store.NoteGeneration(e.Gen); err != nil {
 		return err
 	}
 	p := &instance{number: e.Gen, began: time.Now()}
@@ -59,7 +59,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		return err
 	}
 	mine = append(mine, spec.Socket)
-	for _, f := range append(s.sockets[:len(s.sockets):len(s.sockets)], s.store.inherit(e.Gen, e.Inherit)...) {
+	for _, f := range append(s.sockets[:len(s.sockets):len(s.sockets)], s.store.Files(e.Gen, e.Inherit)...) {
 		// An entry may be dropped before the child has been made.
 		d, err := fd.Duplicate(f.File, f.File.Name())
 		if err != nil {
@@ -76,6 +76,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		return err
 	}
 	s.instances[e.Gen] = p
+	s.store.Attach(e.Gen, p.deliverer)
 	return nil
 }
 
@@ -132,9 +133,10 @@ func (s *Supervisor) command(p *instance, program string, spec *process.Spec) er
 		return err
 	}
 	env = append(env, compat...)
+	_, limit := s.store.Usage()
 	env = append(env,
 		"NOTIFY_SOCKET="+p.receiver.Addr(),
-		"FDSTORE="+strconv.Itoa(s.store.limit),
+		"FDSTORE="+strconv.Itoa(limit),
 		protocol.GenerationEnv+"="+strconv.FormatUint(p.number, 10))
 	if s.o.Watchdog > 0 && s.o.Ready.mode == readyNotify {
 		env = append(env, "WATCHDOG_USEC="+strconv.FormatInt(s.o.Watchdog.Microseconds(), 10), "WATCHDOG_PID=")

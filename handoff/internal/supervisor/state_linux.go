@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 )
 
 // stateVersion is raised by every change that another program would misunderstand,
@@ -36,17 +37,12 @@ type state struct {
 	Timers    []timerState    `json:"timers,omitempty"`
 	Processes []processState  `json:"processes,omitempty"`
 
-	Sockets []namedRef          `json:"sockets,omitempty"`
-	Entries []entryState        `json:"entries,omitempty"`
-	Limit   int                 `json:"limit"`
-	Target  uint64              `json:"target,omitempty"`
-	Drops   map[uint64][]string `json:"drops,omitempty"`
-	Memory  ref                 `json:"memory"`
-	Kept    bool                `json:"kept,omitempty"` // and has the memory
-	Runtime string              `json:"runtime"`
-	Since   time.Time           `json:"since"`
-	Reexecs uint64              `json:"reexecs,omitempty"`
+	Sockets []namedRef `json:"sockets,omitempty"`
+	Runtime string     `json:"runtime"`
+	Since   time.Time  `json:"since"`
+	Reexecs uint64     `json:"reexecs,omitempty"`
 
+	storeState
 	managerState
 	process.RunnerState
 	requestsState
@@ -56,8 +52,11 @@ type state struct {
 	Files []ref  `json:"files,omitempty"`
 }
 
-// managerState has a name of its own, as a field.
-type managerState = manager.State
+// Two embedded fields of one name would not do.
+type (
+	storeState   = storeserver.State
+	managerState = manager.State
+)
 
 // A ref is a place in the list of descriptors.
 type ref = fd.Ref
@@ -68,20 +67,12 @@ type (
 		File ref    `json:"file"`
 	}
 
-	entryState struct {
-		namedRef
-		Above   string            `json:"above,omitempty"`
-		Owner   uint64            `json:"owner,omitempty"`
-		Polled  bool              `json:"polled,omitempty"`
-		Shared  bool              `json:"shared,omitempty"`
-		Holders map[uint64]uint64 `json:"holders,omitempty"`
-	}
-
 	processState struct {
 		Number  uint64    `json:"number"`
 		Program string    `json:"program"`
 		Began   time.Time `json:"began"`
 		process.State
+		storeserver.PeerState
 		Receiver     ref           `json:"receiver"`
 		Deliverer    ref           `json:"deliverer"`
 		LastDelivery uint64        `json:"last_delivery,omitempty"`
@@ -90,10 +81,8 @@ type (
 		Guarded      bool          `json:"guarded,omitempty"` // its watchdog runs
 		Says         selfReport    `json:"says"`
 		Text         string        `json:"text,omitempty"`
-		Committed    bool          `json:"committed,omitempty"`
 		Resumable    bool          `json:"resumable,omitempty"`
 		ReleaseTo    uint64        `json:"release_to,omitempty"`
-		Awaiting     bool          `json:"awaiting,omitempty"`
 		Ready        bool          `json:"ready,omitempty"`
 	}
 )
@@ -163,8 +152,11 @@ func (st *state) check() error {
 			return fmt.Errorf("caller %d of %d", c, st.Caller)
 		}
 	}
-	if st.PID < 1 || st.Limit < 1 || st.Runtime == "" {
-		return fmt.Errorf("PID %d, %d entries at most, sockets in %q", st.PID, st.Limit, st.Runtime)
+	if err := st.storeState.Check(); err != nil {
+		return err
+	}
+	if st.PID < 1 || st.Runtime == "" {
+		return fmt.Errorf("PID %d, sockets in %q", st.PID, st.Runtime)
 	}
 	return nil
 }
@@ -172,12 +164,9 @@ func (st *state) check() error {
 // checkRefs sees to it that each descriptor has one use.
 func (st *state) checkRefs() error {
 	used := make([]bool, len(st.Descriptors))
-	refs := append([]ref{st.Memory}, st.Files...)
+	refs := append(st.storeState.Files(), st.Files...)
 	for _, s := range st.Sockets {
 		refs = append(refs, s.File)
-	}
-	for _, e := range st.Entries {
-		refs = append(refs, e.File)
 	}
 	for _, p := range st.Processes {
 		refs = append(refs, p.Receiver, p.Deliverer)

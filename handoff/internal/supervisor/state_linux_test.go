@@ -14,9 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -32,10 +34,13 @@ func someState() *state {
 				Reaped: &generation.ExitStatus{Code: 3},
 			},
 			Receiver: 3, Deliverer: 4, LastDelivery: 9, Alive: 1, Watchdog: 2, Guarded: true,
-			Text: "well", Says: selfReport{Version: "2"}, Committed: true, Ready: true,
+			Text: "well", Says: selfReport{Version: "2"}, PeerState: storeserver.PeerState{Committed: true}, Ready: true,
 		}},
-		Sockets: []namedRef{{"http", 2}}, Entries: []entryState{{namedRef: namedRef{"conn", 6}, Above: "x", Owner: 3, Polled: true, Holders: map[uint64]uint64{3: 1}}},
-		Limit: 64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Kept: true,
+		Sockets: []namedRef{{"http", 2}},
+		storeState: storeserver.State{
+			Entries: []storeserver.EntryState{{Name: "conn", File: 6, Above: "x", Owner: 3, Polled: true, Holders: map[uint64]uint64{3: 1}}},
+			Limit:   64, Target: 3, Drops: map[uint64][]string{3: {"conn"}}, Memory: 1, Kept: true,
+		},
 		managerState: manager.State{Keeps: true, Ready: true, Reload: true, Text: "t", Excuses: manager.FailureDetails{"1"}},
 		RunnerState:  process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
 		Runtime:      "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2,
@@ -67,7 +72,7 @@ func TestState(t *testing.T) {
 			t.Errorf("the test leaves %s out", v.Type().Field(i).Name)
 		}
 	}
-	if _, err := unseal(memfd(t)); !errors.Is(err, ErrState) {
+	if _, err := unseal(fdtest.Memfd(t)); !errors.Is(err, ErrState) {
 		t.Errorf("a file that is not sealed: %v", err)
 	}
 }
@@ -140,11 +145,11 @@ func TestInherit(t *testing.T) {
 		return text
 	}
 	for text, want := range map[string]string{
-		"":               "want a descriptor",
-		"2":              "want a descriptor",
-		"no":             "want a descriptor",
-		number(memfd(t)): "no sealed file",
-		number(foreign):  "it is of process 7",
+		"":                      "want a descriptor",
+		"2":                     "want a descriptor",
+		"no":                    "want a descriptor",
+		number(fdtest.Memfd(t)): "no sealed file",
+		number(foreign):         "it is of process 7",
 	} {
 		t.Setenv(envState, text)
 		if h, err := Inherit(); h != nil || !errors.Is(err, ErrState) || !strings.Contains(err.Error(), want) {

@@ -48,22 +48,21 @@ func (s *Supervisor) Status() (status Status, changed <-chan struct{}, err error
 
 func (s *Supervisor) status() Status {
 	status := Status{
-		Situation:  s.machine.Situation(),
-		Rotation:   s.drain.stage.String(),
-		PID:        os.Getpid(),
-		Since:      s.since,
-		Reexecs:    s.reexecs,
-		Last:       s.requests.verdict,
-		Note:       s.runner.Describe(),
-		Stored:     len(s.store.entries),
-		StoreLimit: s.store.limit,
+		Situation: s.machine.Situation(),
+		Rotation:  s.drain.stage.String(),
+		PID:       os.Getpid(),
+		Since:     s.since,
+		Reexecs:   s.reexecs,
+		Last:      s.requests.verdict,
+		Note:      s.runner.Describe(),
 	}
+	status.Stored, status.StoreLimit = s.store.Usage()
 	for _, info := range s.machine.Generations() {
 		g := GenerationStatus{Info: info, Memory: -1, CPUUsec: -1}
 		if p := s.instances[info.Number]; p != nil {
-			g.Path, g.Began, g.Committed, g.Text = p.program, p.began, p.committed, p.text
+			g.Path, g.Began, g.Committed, g.Text = p.program, p.began, s.store.Committed(info.Number), p.text
 			g.Version, g.Carried = p.says.Version, p.says.Carried
-			g.Stored = s.store.count(info.Number)
+			g.Stored = s.store.Count(info.Number)
 			if pid, alive := p.Main(); alive {
 				g.PID = pid
 			}

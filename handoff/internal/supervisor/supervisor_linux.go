@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -35,7 +36,6 @@ type Supervisor struct {
 	environ []string
 	sockets []activation.NamedFile
 	manager *manager.Manager
-	memory  *memory
 	mainLoop
 
 	reexecuting sync.Mutex // held while this program is being replaced
@@ -44,12 +44,10 @@ type Supervisor struct {
 	// All below is Run's alone.
 	machine   *machine
 	instances map[uint64]*instance
-	store     store
+	store     *storeserver.Server
 	timers    *timers
 	requests  *requests
 	runner    process.Runner
-	hangups   *hangups
-	lastWatch int32         // the last ID that hangups was given
 	since     time.Time     // of the service's start
 	reexecs   uint64        // how often this program was replaced since
 	changed   chan struct{} // closed when Status would say something else
@@ -93,7 +91,6 @@ func newSupervisor(o Options) (*Supervisor, error) {
 		log:       o.Log,
 		mainLoop:  newMainLoop(),
 		instances: make(map[uint64]*instance),
-		store:     store{drops: make(map[uint64][]string)},
 		requests:  newRequests(),
 		changed:   make(chan struct{}),
 		since:     time.Now(),
@@ -108,6 +105,7 @@ func newSupervisor(o Options) (*Supervisor, error) {
 		changed:  s.change,
 		log:      s.log,
 	}
+	s.store = storeserver.New(o.Log, func(gen uint64) { s.feed(generation.Taken{Gen: gen}) })
 	s.runner = process.NewChildren(s.post, outcomes{s}, s.log)
 	return s, nil
 }
@@ -121,15 +119,9 @@ func (s *Supervisor) open() (err error) {
 		return err
 	}
 	s.setManager(n)
-	limit, known := s.manager.StoreLimit()
-	if s.store.limit = s.o.Store; s.store.limit <= 0 {
-		s.store.limit = DefaultStore
-		if known && limit > 0 {
-			s.store.limit = limit - 1
-		}
-	}
+	s.store.SetLimit(s.o.Store)
 	err = s.inherit()
-	s.manager.Probe(s.memory != nil && s.memory.kept)
+	s.manager.Probe(s.store.Stored())
 	if err != nil {
 		return err
 	}
@@ -140,6 +132,7 @@ func (s *Supervisor) open() (err error) {
 // setManager sends everything for the service manager through n.
 func (s *Supervisor) setManager(n *notify.Notifier) {
 	s.manager = manager.New(n, s.post, func(err error) { s.log.Warn("the service manager could not be told", "error", err) })
+	s.store.SetMirror(s.manager)
 	if s.o.Watchdog == 0 {
 		s.o.Watchdog = s.manager.WatchdogTimeout()
 	}
@@ -195,28 +188,25 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	}()
 	go func() {
 		<-s.manager.Probed()
-		s.post(s.keepAll)
+		s.post(s.store.CopyAllUp)
 	}()
 	if s.heir != nil {
 		s.goOn(s.heir.st)
 	} else {
-		s.feed(generation.Start{Last: s.memory.last[lastGeneration]})
+		s.feed(generation.Start{Last: s.store.LastGeneration()})
 	}
 	s.run(func() bool { return s.exit != nil })
 	close(s.ended)
 	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
 	defer s.reexecuting.Unlock()
-	s.keepAll()
+	s.store.CopyAllUp()
 	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
 }
 
 // begin sees to it that children can be made, kept apart, and waited for.
 func (s *Supervisor) begin() (err error) {
-	if s.hangups, err = watchHangups(func(id int32) { s.post(func() { s.hungUp(id) }) }); err != nil {
+	if err := s.store.Watch(s.post); err != nil {
 		return err
-	}
-	for _, e := range s.store.entries {
-		s.poll(e) // what was inherited
 	}
 	return s.runner.Open()
 }
@@ -224,9 +214,6 @@ func (s *Supervisor) begin() (err error) {
 // close lets go of everything. What generations have stored stays with the manager.
 func (s *Supervisor) close() {
 	s.runner.Close()
-	if s.hangups != nil {
-		s.hangups.close()
-	}
 	s.timers.stop()
 	s.drain.close()
 	s.beside.Wait()
@@ -238,14 +225,9 @@ func (s *Supervisor) close() {
 			s.log.Warn("the service manager may not have all that was stored", "error", err)
 		}
 	}
-	for _, e := range s.store.entries {
-		e.file.Close()
-	}
+	s.store.Close()
 	for _, f := range s.sockets {
 		f.File.Close()
-	}
-	if s.memory != nil {
-		s.memory.file.Close()
 	}
 	if s.runtime != "" {
 		os.Remove(s.runtime)

@@ -1,4 +1,4 @@
-package supervisor
+package storeserver
 
 import (
 	"errors"
@@ -10,16 +10,16 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 )
 
-// hangups tells which stored descriptors are of no use any more: poll(2) finds a
+// A hangupWatch tells which stored descriptors are of no use any more: poll(2) finds a
 // hangup or an error on them. systemd drops those, but for FDPOLL=0.
-type hangups struct {
+type hangupWatch struct {
 	file *os.File // epoll(7)
 	raw  syscall.RawConn
 	done chan struct{}
 }
 
 // watchHangups has hungUp called once for each descriptor, with its ID.
-func watchHangups(hungUp func(id int32)) (*hangups, error) {
+func watchHangups(hungUp func(id int32)) (*hangupWatch, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -28,7 +28,7 @@ func watchHangups(hungUp func(id int32)) (*hangups, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	h := &hangups{file: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{})}
+	h := &hangupWatch{file: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{})}
 	if h.raw, err = h.file.SyscallConn(); err != nil {
 		h.file.Close()
 		return nil, err
@@ -37,7 +37,7 @@ func watchHangups(hungUp func(id int32)) (*hangups, error) {
 	return h, nil
 }
 
-func (h *hangups) run(hungUp func(int32)) {
+func (h *hangupWatch) run(hungUp func(int32)) {
 	defer close(h.done)
 	events := make([]unix.EpollEvent, 16)
 	for {
@@ -57,20 +57,20 @@ func (h *hangups) run(hungUp func(int32)) {
 }
 
 // add watches f. What cannot be polled, such as a memfd, never hangs up.
-func (h *hangups) add(f *os.File, id int32) {
+func (h *hangupWatch) add(f *os.File, id int32) {
 	// No events are asked for: a hangup and an error always are.
 	h.control(unix.EPOLL_CTL_ADD, f, &unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: id})
 }
 
-func (h *hangups) remove(f *os.File) { h.control(unix.EPOLL_CTL_DEL, f, nil) }
+func (h *hangupWatch) remove(f *os.File) { h.control(unix.EPOLL_CTL_DEL, f, nil) }
 
-func (h *hangups) control(op int, f *os.File, e *unix.EpollEvent) {
+func (h *hangupWatch) control(op int, f *os.File, e *unix.EpollEvent) {
 	fd.With(h.file, func(epoll int) error {
 		return fd.With(f, func(fd int) error { return unix.EpollCtl(epoll, op, fd, e) })
 	})
 }
 
-func (h *hangups) close() {
+func (h *hangupWatch) close() {
 	h.file.Close()
 	<-h.done
 }

@@ -1,61 +1,18 @@
-package supervisor
+package storeserver
 
 import (
-	"net"
 	"os"
 	"slices"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
-// pair returns one end of a socket pair, as a parcel or a connection is.
-func pair(t *testing.T) *os.File {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.Close(fds[1])
-	return file(t, fds[0])
-}
-
-func memfd(t *testing.T) *os.File {
-	t.Helper()
-	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file(t, fd)
-}
-
-func listener(t *testing.T) *os.File {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-func file(t *testing.T, fd int) *os.File {
-	f := os.NewFile(uintptr(fd), "test")
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-func newStore(limit int) *store {
-	return &store{limit: limit, drops: make(map[uint64][]string)}
+func newTable(limit int) *table {
+	return &table{limit: limit, drops: make(map[uint64][]string)}
 }
 
 // names lists what a function of the store returned.
@@ -75,7 +32,7 @@ func expect(t *testing.T, what string, got []string, want ...string) {
 }
 
 // inherited names what a generation gets at its start.
-func inherited(st *store, gen uint64, all bool) []string {
+func inherited(st *table, gen uint64, all bool) []string {
 	var names []string
 	for _, f := range st.inherit(gen, all) {
 		names = append(names, f.Name)
@@ -87,13 +44,13 @@ func inherited(st *store, gen uint64, all bool) []string {
 // gets the rest when it is committed.
 func TestStoreAcrossAReload(t *testing.T) {
 	leaktest.Check(t)
-	st := newStore(8)
+	st := newTable(8)
 	st.target = 1
-	st.add(newEntry("parcel", pair(t), 0))
-	st.add(newEntry("listener", listener(t), 0))
+	st.add(newEntry("parcel", fdtest.Hungup(t), 0))
+	st.add(newEntry("listener", fdtest.Listener(t), 0))
 	expect(t, "the first inherits", inherited(st, 1, true), "parcel", "listener")
-	st.add(newEntry("state", memfd(t), 1))
-	st.add(newEntry(protocol.ManifestPrefix+"0", pair(t), 1))
+	st.add(newEntry("state", fdtest.Memfd(t), 1))
+	st.add(newEntry(protocol.ManifestPrefix+"0", fdtest.Hungup(t), 1))
 	expect(t, "nothing goes back to who stored it", names(st.due()))
 
 	expect(t, "the second inherits", inherited(st, 2, false), "listener", "state", protocol.ManifestPrefix+"0")
@@ -102,7 +59,7 @@ func TestStoreAcrossAReload(t *testing.T) {
 	expect(t, "until then", names(st.committed(2)), "state")
 	expect(t, "what the first holds is not taken away from it", names(st.due()))
 
-	st.add(newEntry("conns", pair(t), 1))
+	st.add(newEntry("conns", fdtest.Hungup(t), 1))
 	expect(t, "the first drains", names(st.due()), "conns")
 	st.entries[len(st.entries)-1].holders[2] = 7
 	expect(t, "once", names(st.due()))
@@ -121,15 +78,15 @@ func TestStoreAcrossAReload(t *testing.T) {
 // have stays its own.
 func TestStoreOfAHandOver(t *testing.T) {
 	leaktest.Check(t)
-	st := newStore(8)
+	st := newTable(8)
 	st.target = 1
-	st.add(newEntry("conns", pair(t), 0))
+	st.add(newEntry("conns", fdtest.Hungup(t), 0))
 	inherited(st, 1, true)
-	st.add(newEntry("handoff.listen.web", listener(t), 1))
+	st.add(newEntry("handoff.listen.web", fdtest.Listener(t), 1))
 	inherited(st, 2, false)
-	st.add(newEntry("handoff.listen.more", listener(t), 1))
+	st.add(newEntry("handoff.listen.more", fdtest.Listener(t), 1))
 	st.target = 2
-	st.add(newEntry("handoff.parcel.1", pair(t), 1))
+	st.add(newEntry("handoff.parcel.1", fdtest.Hungup(t), 1))
 	deliver := func(what string, want ...string) {
 		t.Helper()
 		expect(t, what, names(st.due()), want...)
@@ -147,17 +104,17 @@ func TestStoreOfAHandOver(t *testing.T) {
 	if st.owes(2) {
 		t.Error("the successor has not taken all")
 	}
-	st.add(newEntry("handoff.parcel.0", pair(t), 3))
+	st.add(newEntry("handoff.parcel.0", fdtest.Hungup(t), 3))
 	deliver("of one that drains", "handoff.parcel.0")
 	if st.owes(2) {
 		t.Error("what another stores that drains is waited for")
 	}
-	st.add(newEntry("handoff.parcel.2", pair(t), 1))
+	st.add(newEntry("handoff.parcel.2", fdtest.Hungup(t), 1))
 	deliver("a late one", "handoff.parcel.2")
 	st.target = 1
 	st.reclaim(1, false)
 	deliver("while the successor may read")
-	st.add(newEntry("handoff.parcel.3", pair(t), 2))
+	st.add(newEntry("handoff.parcel.3", fdtest.Hungup(t), 2))
 	deliver("what the successor leaves", "handoff.parcel.3")
 	st.reclaim(2, true)
 	deliver("when it is over", "handoff.parcel.0", "handoff.parcel.2")
@@ -167,13 +124,13 @@ func TestStoreOfAHandOver(t *testing.T) {
 // TestStoreOfAnUndoneSuccessor: its predecessor has all that it had.
 func TestStoreOfAnUndoneSuccessor(t *testing.T) {
 	leaktest.Check(t)
-	st := newStore(8)
+	st := newTable(8)
 	st.target = 1
 	inherited(st, 1, true)
-	st.add(newEntry("state", memfd(t), 1))
+	st.add(newEntry("state", fdtest.Memfd(t), 1))
 	expect(t, "the second inherits", inherited(st, 2, false), "state")
 	st.remove(2, "state", false)
-	st.add(newEntry("conns", pair(t), 2))
+	st.add(newEntry("conns", fdtest.Hungup(t), 2))
 	expect(t, "its connections go to the first", names(st.due()), "conns")
 	st.reclaim(2, true)
 	expect(t, "the removal is forgotten", names(st.committed(2)))
@@ -182,8 +139,8 @@ func TestStoreOfAnUndoneSuccessor(t *testing.T) {
 
 func TestStoreLimits(t *testing.T) {
 	leaktest.Check(t)
-	st := newStore(2)
-	f := memfd(t)
+	st := newTable(2)
+	f := fdtest.Memfd(t)
 	again, err := fd.Duplicate(f, f.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +154,7 @@ func TestStoreLimits(t *testing.T) {
 	if _, err := again.Stat(); err == nil {
 		t.Error("what was not stored is still open")
 	}
-	if !st.add(newEntry("b", memfd(t), 1)) || st.add(newEntry("c", memfd(t), 1)) {
+	if !st.add(newEntry("b", fdtest.Memfd(t), 1)) || st.add(newEntry("c", fdtest.Memfd(t), 1)) {
 		t.Error("the limit of 2 does not hold")
 	}
 	for i := range 100 {
@@ -211,41 +168,12 @@ func TestStoreLimits(t *testing.T) {
 	}
 }
 
-func TestMemory(t *testing.T) {
-	leaktest.Check(t)
-	m, err := recall(nil)
+// sameAs returns another descriptor of the same open file description.
+func sameAs(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	d, err := fd.Duplicate(f, f.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.file.Close()
-	m.last[lastGeneration] = 7
-	first, err := m.name(&entry{name: "http"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := recall(m.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again.last[lastGeneration] != 7 {
-		t.Errorf("the last generation is %d, want 7", again.last[lastGeneration])
-	}
-	second, err := again.name(&entry{name: "http", polled: true})
-	if err != nil || second == first {
-		t.Errorf("the names are %q and %q, %v", first, second, err)
-	}
-	for name, polled := range map[string]bool{first: false, second: true} {
-		if own, p, ok := ownName(name); !ok || own != "http" || p != polled {
-			t.Errorf("%q is of %q, polled: %t", name, own, p)
-		}
-	}
-	if name, _, ok := ownName("handoffd.entry.7.a.b:p"); !ok || name != "a.b:p" {
-		t.Errorf("a name with a dot is %q", name)
-	}
-	if _, err := m.name(&entry{name: string(make([]byte, 255))}); err == nil {
-		t.Error("a name that is too long is taken")
-	}
-	if _, err := recall(memfd(t)); err == nil {
-		t.Error("an empty memory is taken")
-	}
+	return d
 }

@@ -1,4 +1,4 @@
-package supervisor
+package storeserver
 
 import (
 	"os"
@@ -20,7 +20,7 @@ func forStart(name string) bool {
 type entry struct {
 	name   string   // FDNAME= of the generation
 	file   *os.File // ours
-	above  string   // the name under which the manager has it too; "": it has not
+	copy   string   // the name under which the service manager has it, too; "": it has not
 	owner  uint64   // the generation that stored it; 0: one that is over
 	polled bool     // not FDPOLL=0: of no use after a hangup
 	watch  int32    // by which that is told; 0: not watched
@@ -30,8 +30,8 @@ type entry struct {
 	holders map[uint64]uint64
 }
 
-// A store is what generations have left, in the order in which they did.
-type store struct {
+// A table is what generations have left, in the order in which they did.
+type table struct {
 	entries []*entry
 	limit   int
 	target  uint64              // to whom goes what is stored; 0: it waits
@@ -64,21 +64,21 @@ func shareable(name string, f *os.File) bool {
 }
 
 // add keeps e, unless there is no room, or it is there already. Then e is closed,
-// and the store's own entry is as it was, as with systemd.
-func (st *store) add(e *entry) bool {
-	if len(st.entries) >= st.limit || slices.ContainsFunc(st.entries, func(o *entry) bool { return fd.Same(o.file, e.file) }) {
+// and the table's own entry is as it was, as with systemd.
+func (t *table) add(e *entry) bool {
+	if len(t.entries) >= t.limit || slices.ContainsFunc(t.entries, func(o *entry) bool { return fd.Same(o.file, e.file) }) {
 		e.file.Close()
 		return false
 	}
-	st.entries = append(st.entries, e)
+	t.entries = append(t.entries, e)
 	return true
 }
 
 // inherit returns what a generation gets at its start: where no other serves all
 // that nobody holds, and otherwise what it may share with those that run.
-func (st *store) inherit(gen uint64, all bool) []activation.NamedFile {
+func (t *table) inherit(gen uint64, all bool) []activation.NamedFile {
 	var files []activation.NamedFile
-	for _, e := range st.entries {
+	for _, e := range t.entries {
 		if e.shared || all && len(e.holders) == 0 {
 			e.holders[gen] = 0
 			files = append(files, activation.NamedFile{Name: e.name, File: e.file})
@@ -88,14 +88,14 @@ func (st *store) inherit(gen uint64, all bool) []activation.NamedFile {
 }
 
 // due returns what is to be delivered to the target.
-func (st *store) due() []*entry {
-	if st.target == 0 {
+func (t *table) due() []*entry {
+	if t.target == 0 {
 		return nil
 	}
 	var list []*entry
-	for _, e := range st.entries {
-		_, held := e.holders[st.target]
-		if e.owner != st.target && !held && !forStart(e.name) && (e.shared || len(e.holders) == 0) {
+	for _, e := range t.entries {
+		_, held := e.holders[t.target]
+		if e.owner != t.target && !held && !forStart(e.name) && (e.shared || len(e.holders) == 0) {
 			list = append(list, e)
 		}
 	}
@@ -104,11 +104,11 @@ func (st *store) due() []*entry {
 
 // reclaim takes back what a generation has, or has not taken. One that is not over
 // keeps what several may have.
-func (st *store) reclaim(gen uint64, over bool) {
+func (t *table) reclaim(gen uint64, over bool) {
 	if over {
-		delete(st.drops, gen)
+		delete(t.drops, gen)
 	}
-	for _, e := range st.entries {
+	for _, e := range t.entries {
 		if e.shared && !over {
 			continue
 		}
@@ -122,15 +122,15 @@ func (st *store) reclaim(gen uint64, over bool) {
 // owes reports whether a generation has not acknowledged all that it was, or is to
 // be, delivered of what others have left for good. What a generation stores that
 // drains may take as long as that.
-func (st *store) owes(gen uint64) bool {
+func (t *table) owes(gen uint64) bool {
 	left := func(e *entry) bool { return e.owner == 0 }
-	return slices.ContainsFunc(st.entries, func(e *entry) bool { return left(e) && e.holders[gen] != 0 }) ||
-		st.target == gen && slices.ContainsFunc(st.due(), left)
+	return slices.ContainsFunc(t.entries, func(e *entry) bool { return left(e) && e.holders[gen] != 0 }) ||
+		t.target == gen && slices.ContainsFunc(t.due(), left)
 }
 
 // acknowledged drops what a generation says it has taken.
-func (st *store) acknowledged(gen, id uint64) []*entry {
-	return st.drop(func(e *entry) bool {
+func (t *table) acknowledged(gen, id uint64) []*entry {
+	return t.drop(func(e *entry) bool {
 		held, ok := e.holders[gen]
 		return ok && held == id && id != 0
 	})
@@ -138,32 +138,32 @@ func (st *store) acknowledged(gen, id uint64) []*entry {
 
 // remove drops what a generation stored, or was given, under name. Until it is the
 // service it may be undone: what it was given stays for the others.
-func (st *store) remove(gen uint64, name string, committed bool) []*entry {
+func (t *table) remove(gen uint64, name string, committed bool) []*entry {
 	if !committed {
-		if list := st.drops[gen]; len(list) < st.limit && !slices.Contains(list, name) {
-			st.drops[gen] = append(list, name)
+		if list := t.drops[gen]; len(list) < t.limit && !slices.Contains(list, name) {
+			t.drops[gen] = append(list, name)
 		}
 	}
-	return st.drop(func(e *entry) bool {
+	return t.drop(func(e *entry) bool {
 		_, held := e.holders[gen]
 		return e.name == name && (e.owner == gen || held && committed)
 	})
 }
 
 // committed carries out what a generation has asked for before it was the service.
-func (st *store) committed(gen uint64) []*entry {
-	names := st.drops[gen]
-	delete(st.drops, gen)
-	return st.drop(func(e *entry) bool {
+func (t *table) committed(gen uint64) []*entry {
+	names := t.drops[gen]
+	delete(t.drops, gen)
+	return t.drop(func(e *entry) bool {
 		_, held := e.holders[gen]
 		return held && slices.Contains(names, e.name)
 	})
 }
 
-// drop takes entries out. The caller tells the manager, and closes them.
-func (st *store) drop(is func(*entry) bool) []*entry {
+// drop takes entries out. The caller drops their copies, and closes them.
+func (t *table) drop(is func(*entry) bool) []*entry {
 	var dropped []*entry
-	st.entries = slices.DeleteFunc(st.entries, func(e *entry) bool {
+	t.entries = slices.DeleteFunc(t.entries, func(e *entry) bool {
 		if is(e) {
 			dropped = append(dropped, e)
 			return true
@@ -174,25 +174,12 @@ func (st *store) drop(is func(*entry) bool) []*entry {
 }
 
 // count returns how many entries a generation has stored.
-func (st *store) count(gen uint64) int {
+func (t *table) count(gen uint64) int {
 	n := 0
-	for _, e := range st.entries {
+	for _, e := range t.entries {
 		if e.owner == gen {
 			n++
 		}
 	}
 	return n
-}
-
-// Names under which the manager keeps what is ours.
-const (
-	aboveState  = "handoffd.state"
-	abovePrefix = "handoffd.entry." // a number, the mark or not, a dot, and the generation's name
-	polledMark  = "p"
-)
-
-// leftByPrograms reports whether a descriptor's name says that a program stored it
-// when it ran without this package.
-func leftByPrograms(name string) bool {
-	return name == "stored" || strings.HasPrefix(name, protocol.Prefix)
 }

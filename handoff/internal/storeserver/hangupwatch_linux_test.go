@@ -1,12 +1,10 @@
-package supervisor
+package storeserver
 
 import (
-	"os"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -20,13 +18,6 @@ func TestHangups(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.close()
-	open := func() (ours, theirs *os.File) {
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return file(t, fds[0]), file(t, fds[1])
-	}
 	await := func(want int32) {
 		t.Helper()
 		select {
@@ -38,11 +29,11 @@ func TestHangups(t *testing.T) {
 			t.Fatalf("%d is not told", want)
 		}
 	}
-	a, aPeer := open()
-	b, bPeer := open()
-	c, cPeer := open()
-	d, dPeer := open()
-	h.add(memfd(t), 9)
+	a, aPeer := fdtest.Pair(t)
+	b, bPeer := fdtest.Pair(t)
+	c, cPeer := fdtest.Pair(t)
+	d, dPeer := fdtest.Pair(t)
+	h.add(fdtest.Memfd(t), 9)
 	h.add(a, 1)
 	h.add(b, 2)
 	h.add(d, 4)
