@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -80,13 +79,8 @@ func (c *capturer) process(p *instance) processState {
 		Number: p.number, Program: p.program, Began: p.began,
 		State:    p.Snapshot(c.file),
 		Receiver: c.add(p.receiver.File()), Deliverer: c.add(p.deliverer.Dup()), LastDelivery: p.deliverer.Last(),
-		Watchdog: p.watchdog, Text: p.text, Says: p.says, Ready: p.ready,
+		watchdogState: p.watchdog.snapshot(), readinessState: p.readiness.snapshot(), Text: p.text, Says: p.says,
 		Resumable: p.resumable, ReleaseTo: p.releaseTo,
-	}
-	if !p.hasExited() && p.timer != nil {
-		if st.Guarded = p.alive.IsZero(); !st.Guarded {
-			st.Alive = max(time.Until(p.alive), 1)
-		}
 	}
 	return st
 }

@@ -27,7 +27,7 @@ func (s *Supervisor) do(e generation.Effect) {
 		s.spawn(e)
 	case generation.SendStop:
 		if p := s.instances[e.Gen]; p != nil {
-			s.tellToStop(p)
+			s.stops.tell(p)
 		}
 	case generation.Kill:
 		if p := s.instances[e.Gen]; p != nil {

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"os"
 	"time"
 
@@ -21,18 +20,26 @@ type instance struct {
 
 	receiver  *notify.Receiver
 	deliverer *parcel.Deliverer
-	loops     []*loop     // that hear what it says
-	timer     *time.Timer // until it is ready: alive; then its watchdog
+	loops     []*loop // that hear what it says
 
-	alive     time.Time     // when it has lived long enough to be ready; zero: it says so itself
-	watchdog  time.Duration // the longest silence; 0: any
-	heard     time.Time     // the last sign of life
-	text      string        // STATUS=
+	readiness readiness
+	watchdog  watchdog
+	text      string // STATUS=
 	says      selfReport
-	resumable bool               // it has said that it can release and resume
-	hasten    context.CancelFunc // has the stop signal sent at once, while workers come to stand still
-	releaseTo uint64             // the successor for which it was last asked to release
-	ready     bool
+	resumable bool   // it has said that it can release and resume
+	releaseTo uint64 // the successor for which it was last asked to release
+}
+
+// newInstance returns one that has nothing yet.
+func (s *Supervisor) newInstance(number uint64, program string, began time.Time) *instance {
+	p := &instance{number: number, program: program, began: began}
+	p.readiness = readiness{by: s.o.Ready, post: s.post, ready: func() { s.feed(generation.Ready{Gen: number}) }}
+	p.watchdog = watchdog{
+		post:   s.post,
+		heard:  func() { await(p.receiver.Addr()) },
+		silent: func() { s.feed(generation.Silent{Gen: number}) },
+	}
+	return p
 }
 
 // isStarting reports whether it has no main process yet.
@@ -47,23 +54,6 @@ func (p *instance) hasExited() bool {
 	return pid != 0 && !alive
 }
 
-// mayNotify reports whether the sender of n is one whose word counts. The socket is
-// open to every user of the machine, since generations may run under any.
-//
-// Some send and end at once, and then only their user is known: one that is ours, or
-// root, could do worse. So it is where there are no cgroups, and a process has left
-// the group.
-func (s *Supervisor) mayNotify(p *instance, n *notify.Notification) bool {
-	main, _ := p.Main()
-	switch {
-	case n.PID == main:
-		return true
-	case s.o.NotifyAccess == NotifyMain:
-		return false
-	}
-	return n.UID == 0 || int(n.UID) == os.Geteuid() || p.Contains(n.PID)
-}
-
 // outcomes passes on what becomes of generations.
 type outcomes struct{ s *Supervisor }
 
@@ -75,7 +65,7 @@ func (o outcomes) StartFailed(number uint64, reason error) {
 
 func (o outcomes) Exited(number uint64, status generation.ExitStatus) {
 	p := o.s.instances[number]
-	p.stopTimer()
+	p.stopTimers()
 	o.s.flushFailure(p)
 	o.s.feed(generation.Exited{Gen: number, Status: status, Why: p.says.Failure.String()})
 }
@@ -93,31 +83,17 @@ func (o outcomes) Heard(number uint64) {
 	await(addr)
 }
 
-// await returns when the notifications that were sent to addr before have been
-// dealt with.
-func await(addr string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + addr}}.Open()
-	if err != nil {
-		return // it was forgotten
-	}
-	defer n.Close()
-	n.Barrier(ctx)
-}
-
-func (p *instance) stopTimer() {
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
-	}
+// stopTimers has nothing done on its behalf when time has passed.
+func (p *instance) stopTimers() {
+	p.readiness.stop()
+	p.watchdog.stop()
 }
 
 // forget lets go of what is kept for p.
 func (s *Supervisor) forget(p *instance) {
 	delete(s.instances, p.number)
 	s.store.Detach(p.number)
-	p.stopTimer()
+	p.stopTimers()
 	s.logOf(p.receiver.Close(), p.number, "the notification socket could not be removed")
 	os.Remove(p.receiver.Addr()) // which a receiver that was carried over leaves in place
 	p.deliverer.Close()

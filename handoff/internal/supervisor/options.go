@@ -3,7 +3,6 @@ package supervisor
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 	"syscall"
 	"time"
 
@@ -83,50 +82,4 @@ func ParseNotifyAccess(s string) (NotifyAccess, error) {
 		return NotifyAll, nil
 	}
 	return 0, fmt.Errorf("%q: want main or all", s)
-}
-
-// Ready says what makes a generation ready. The zero value is READY=1.
-type Ready struct {
-	mode  readyMode
-	after time.Duration
-}
-
-type readyMode int
-
-const (
-	readyNotify readyMode = iota
-	readyExec
-	readyAlive
-)
-
-// ParseReady reads notify (READY=1 of sd_notify(3)), exec (once it was executed)
-// or alive:DURATION (when it has lived so long).
-func ParseReady(s string) (Ready, error) {
-	if s == "notify" {
-		return Ready{}, nil
-	}
-	if s == "exec" {
-		return Ready{mode: readyExec}, nil
-	}
-	if text, ok := strings.CutPrefix(s, "alive:"); ok {
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return Ready{}, fmt.Errorf("%q: %w", s, err)
-		}
-		if d <= 0 {
-			return Ready{}, fmt.Errorf("%q: want a duration above 0", s)
-		}
-		return Ready{mode: readyAlive, after: d}, nil
-	}
-	return Ready{}, fmt.Errorf("%q: want notify, exec or alive:DURATION", s)
-}
-
-func (r Ready) String() string {
-	switch r.mode {
-	case readyExec:
-		return "exec"
-	case readyAlive:
-		return "alive:" + r.after.String()
-	}
-	return "notify"
 }

@@ -251,7 +251,7 @@ func (s *Supervisor) unfit() error {
 	if !s.manager.Known() {
 		return &busyError{"the manager does not say whether it keeps descriptors", s.manager.Probed()}
 	}
-	if s.pauses > 0 {
+	if s.stops.busy() {
 		return &busyError{"a generation is being told to stop", s.changed}
 	}
 	for _, p := range s.instances {

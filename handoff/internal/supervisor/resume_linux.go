@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -153,11 +152,11 @@ func (s *Supervisor) matches() error {
 }
 
 func (s *Supervisor) restoreInstance(h *Heir, st *processState) (*instance, error) {
-	p := &instance{
-		number: st.Number, program: st.Program, began: st.Began,
-		watchdog: st.Watchdog, text: st.Text, says: st.Says, ready: st.Ready,
-		resumable: st.Resumable, releaseTo: st.ReleaseTo,
-	}
+	p := s.newInstance(st.Number, st.Program, st.Began)
+	p.readiness.restore(st.readinessState)
+	p.watchdog.restore(st.watchdogState)
+	p.text, p.says = st.Text, st.Says
+	p.resumable, p.releaseTo = st.Resumable, st.ReleaseTo
 	var err error
 	receiver, deliverer := h.file(st.Receiver), h.file(st.Deliverer)
 	if p.receiver, err = notify.FileReceiver(receiver); err != nil {
@@ -189,11 +188,6 @@ func (s *Supervisor) goOn(st *state) {
 
 func (s *Supervisor) goOnWith(p *instance, st *processState) {
 	s.listen(p)
-	if st.Alive > 0 {
-		p.alive = time.Now().Add(st.Alive)
-		s.awaitAlive(p)
-	}
-	if st.Guarded {
-		s.guard(p) // what it may not say while nobody hears it is not held against it
-	}
+	p.readiness.resume(st.readinessState)
+	p.watchdog.resume(st.watchdogState)
 }

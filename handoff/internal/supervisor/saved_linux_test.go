@@ -66,7 +66,7 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer after.beside.Wait()
+	defer after.stops.beside.Wait()
 	defer after.close()
 	defer close(after.ended) // for those who post
 	got, gotFiles, err := after.capture()
@@ -188,20 +188,18 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 		s.store.RestorePeer(number, storeserver.PeerState{Committed: true, Awaiting: true}, s.instances[number].deliverer)
 	}
 	waits := s.instances[2]
-	waits.timer, waits.alive = far(), time.Now().Add(7*time.Hour)
-	s.instances[3].timer = far()
+	waits.readiness.timer, waits.readiness.until = far(), time.Now().Add(7*time.Hour)
+	s.instances[3].watchdog.timer = far()
 	return s
 }
 
 // populatedInstance has everything but what runs in time.
 func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.State) *instance {
 	t.Helper()
-	p := &instance{
-		number: number, program: "/bin/program", began: time.Unix(5, 6).UTC(),
-		watchdog: 9 * time.Hour, text: "its text",
-		says:      selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}},
-		resumable: true, releaseTo: 4, ready: true,
-	}
+	p := s.newInstance(number, "/bin/program", time.Unix(5, 6).UTC())
+	p.readiness.told, p.watchdog.limit = true, 9*time.Hour
+	p.text, p.says = "its text", selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}}
+	p.resumable, p.releaseTo = true, 4
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}

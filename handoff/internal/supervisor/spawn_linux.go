@@ -37,7 +37,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 	if err := s.store.NoteGeneration(e.Gen); err != nil {
 		return err
 	}
-	p := &instance{number: e.Gen, began: time.Now()}
+	p := s.newInstance(e.Gen, "", time.Now())
 	var mine []*os.File // until the runner has them
 	defer func() {
 		if err == nil {
@@ -149,32 +149,15 @@ func (s *Supervisor) command(p *instance, program string, spec *process.Spec) er
 func (s *Supervisor) started(p *instance) {
 	s.listen(p)
 	s.feed(generation.Spawned{Gen: p.number})
-	switch s.o.Ready.mode {
-	case readyExec:
-		s.feed(generation.Ready{Gen: p.number})
-	case readyAlive:
-		p.alive = time.Now().Add(s.o.Ready.after)
-		s.awaitAlive(p)
-	}
+	p.readiness.started()
 }
 
 // listen hears p from now on.
 func (s *Supervisor) listen(p *instance) {
 	p.loops = []*loop{
-		newLoop(func(ctx context.Context) { s.hear(ctx, p) }),
+		newLoop(func(ctx context.Context) { s.receiveNotifications(ctx, p) }),
 		newLoop(func(ctx context.Context) { s.acknowledge(ctx, p) }),
 	}
-}
-
-// awaitAlive takes p for ready when it has lived long enough.
-func (s *Supervisor) awaitAlive(p *instance) {
-	p.timer = time.AfterFunc(time.Until(p.alive), func() {
-		s.post(func() {
-			if !p.hasExited() {
-				s.feed(generation.Ready{Gen: p.number})
-			}
-		})
-	})
 }
 
 // ExecStep is to be called first in main: see process.ExecStep.

@@ -73,17 +73,15 @@ type (
 		Began   time.Time `json:"began"`
 		process.State
 		storeserver.PeerState
-		Receiver     ref           `json:"receiver"`
-		Deliverer    ref           `json:"deliverer"`
-		LastDelivery uint64        `json:"last_delivery,omitempty"`
-		Alive        time.Duration `json:"alive,omitempty"` // until it has lived long enough; 0: it says so itself, or has
-		Watchdog     time.Duration `json:"watchdog,omitempty"`
-		Guarded      bool          `json:"guarded,omitempty"` // its watchdog runs
-		Says         selfReport    `json:"says"`
-		Text         string        `json:"text,omitempty"`
-		Resumable    bool          `json:"resumable,omitempty"`
-		ReleaseTo    uint64        `json:"release_to,omitempty"`
-		Ready        bool          `json:"ready,omitempty"`
+		Receiver     ref    `json:"receiver"`
+		Deliverer    ref    `json:"deliverer"`
+		LastDelivery uint64 `json:"last_delivery,omitempty"`
+		readinessState
+		watchdogState
+		Says      selfReport `json:"says"`
+		Text      string     `json:"text,omitempty"`
+		Resumable bool       `json:"resumable,omitempty"`
+		ReleaseTo uint64     `json:"release_to,omitempty"`
 	}
 )
 

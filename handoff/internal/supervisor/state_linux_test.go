@@ -33,8 +33,9 @@ func someState() *state {
 				Main: true, PID: 12, PGID: 12, Cgroup: "/sys/fs/cgroup/a/gen-3", Output: 5, Tail: []byte("last words\xff"),
 				Reaped: &generation.ExitStatus{Code: 3},
 			},
-			Receiver: 3, Deliverer: 4, LastDelivery: 9, Alive: 1, Watchdog: 2, Guarded: true,
-			Text: "well", Says: selfReport{Version: "2"}, PeerState: storeserver.PeerState{Committed: true}, Ready: true,
+			Receiver: 3, Deliverer: 4, LastDelivery: 9,
+			readinessState: readinessState{Alive: 1, Ready: true}, watchdogState: watchdogState{Watchdog: 2, Guarded: true},
+			Text: "well", Says: selfReport{Version: "2"}, PeerState: storeserver.PeerState{Committed: true},
 		}},
 		Sockets: []namedRef{{"http", 2}},
 		storeState: storeserver.State{

@@ -53,8 +53,7 @@ type Supervisor struct {
 	changed   chan struct{} // closed when Status would say something else
 	exit      *generation.Exit
 	drain     *drain
-	beside    sync.WaitGroup // goroutines that post, and end by themselves
-	pauses    int            // generations whose workers stand still
+	stops     *stops
 }
 
 // New takes over what the process inherited and the connection to its manager, and
@@ -97,6 +96,17 @@ func newSupervisor(o Options) (*Supervisor, error) {
 	}
 	s.machine = &machine{Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut}
 	s.timers = newTimers(s.post, func(id uint64) { s.feed(generation.TimerFired{Timer: id}) })
+	s.stops = &stops{
+		signal: o.StopSignal, pause: o.PauseWorkers,
+		listeners: func() (list []*os.File) {
+			for _, f := range s.sockets {
+				list = append(list, f.File)
+			}
+			return list
+		},
+		post: s.post, changed: s.change, log: s.log,
+		hasten: make(map[uint64]context.CancelFunc),
+	}
 	s.drain = &drain{
 		mainLoop: s.mainLoop,
 		sockets:  func() []activation.NamedFile { return s.sockets },
@@ -216,7 +226,7 @@ func (s *Supervisor) close() {
 	s.runner.Close()
 	s.timers.stop()
 	s.drain.close()
-	s.beside.Wait()
+	s.stops.beside.Wait()
 	for _, p := range s.instances {
 		s.forget(p)
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,9 +15,9 @@ import (
 	"github.com/holdfast-go/holdfast/notify"
 )
 
-// hear passes on what p says, one message at a time, until its socket is closed, or
+// receiveNotifications passes on what p says, one message at a time, until its socket is closed, or
 // ctx ends: then nothing is under way.
-func (s *Supervisor) hear(ctx context.Context, p *instance) {
+func (s *Supervisor) receiveNotifications(ctx context.Context, p *instance) {
 	for {
 		n, err := p.receiver.Receive(ctx)
 		switch {
@@ -27,7 +28,7 @@ func (s *Supervisor) hear(ctx context.Context, p *instance) {
 			return
 		}
 		heard := make(chan struct{})
-		if !s.post(func() { s.notified(p, n); close(heard) }) {
+		if !s.post(func() { s.handleNotification(p, n); close(heard) }) {
 			n.Close()
 			return
 		}
@@ -35,8 +36,8 @@ func (s *Supervisor) hear(ctx context.Context, p *instance) {
 	}
 }
 
-// notified does what the service manager does, sd_notify(3).
-func (s *Supervisor) notified(p *instance, n *notify.Notification) {
+// handleNotification does what the service manager does, sd_notify(3).
+func (s *Supervisor) handleNotification(p *instance, n *notify.Notification) {
 	defer n.Close()
 	if n.Barrier() {
 		return // Close answers it
@@ -47,7 +48,7 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 	}
 	m := n.Message
 	if text, ok := m.Get("MAINPID"); ok {
-		s.mainPID(p, text)
+		s.setMain(p, text)
 	}
 	if text, ok := m.Get("STATUS"); ok {
 		p.text = report.Clip(text, manager.StatusBytes)
@@ -59,7 +60,7 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 			s.feed(generation.Extend{Gen: p.number, By: by})
 		}
 	}
-	s.notifiedWatchdog(p, m)
+	s.handleWatchdog(p, m)
 	switch {
 	case m.Has("FDSTOREREMOVE", "1"):
 		s.store.Remove(p.number, m.FDName())
@@ -67,24 +68,24 @@ func (s *Supervisor) notified(p *instance, n *notify.Notification) {
 		s.store.Store(p.number, m.FDName(), n.Take(), !m.Has("FDPOLL", "0"), s.endsForGood())
 	}
 	if m.Has("STOPPING", "1") {
-		p.stopTimer()
+		p.stopTimers()
 		why := []string{p.says.Failure.String()}
 		if text, ok := m.Get("STATUS"); ok {
 			why = append(why, report.Clip(text, manager.StatusBytes))
 		}
 		s.feed(generation.Stopping{Gen: p.number, Why: strings.Trim(strings.Join(why, ", "), ", ")})
-	} else if m.Has("READY", "1") && !p.ready && s.o.Ready.mode == readyNotify {
-		p.ready = true
-		p.watchdog = s.o.Watchdog
-		s.guard(p)
+	} else if m.Has("READY", "1") && p.readiness.notified() {
+		if !p.hasExited() {
+			p.watchdog.setLimit(s.o.Watchdog)
+		}
 		p.resumable = m.Has(parcel.Resumable, "1")
 		s.feed(generation.Ready{Gen: p.number, Resumable: p.resumable})
 	}
 }
 
-// mainPID makes another process of the generation its main one: of a program that
+// setMain makes another process of the generation its main one: of a program that
 // forks.
-func (s *Supervisor) mainPID(p *instance, text string) {
+func (s *Supervisor) setMain(p *instance, text string) {
 	pid, err := strconv.Atoi(text)
 	if err == nil {
 		err = p.SetMain(pid)
@@ -94,68 +95,49 @@ func (s *Supervisor) mainPID(p *instance, text string) {
 	}
 }
 
-func (s *Supervisor) notifiedWatchdog(p *instance, m notify.Message) {
-	if text, ok := m.Get("WATCHDOG_USEC"); ok && p.watchdog > 0 {
+// handleWatchdog deals with signs of life, and with what is about them.
+func (s *Supervisor) handleWatchdog(p *instance, m notify.Message) {
+	if text, ok := m.Get("WATCHDOG_USEC"); ok && p.watchdog.limit > 0 && !p.hasExited() {
 		if d, err := notify.ParseUsec(text); err == nil && d > 0 {
-			p.watchdog = d
-			p.stopTimer() // a shorter one must not wait for the end of the longer
-			s.guard(p)
+			p.watchdog.setLimit(d)
 		}
 	}
 	switch {
 	case m.Has("WATCHDOG", "trigger"):
 		s.feed(generation.Silent{Gen: p.number})
-	case m.Has("WATCHDOG", "1"):
-		s.guard(p)
+	case m.Has("WATCHDOG", "1") && !p.hasExited():
+		p.watchdog.signOfLife()
 	}
 }
 
-// guard has p replaced if it is silent from now on.
-func (s *Supervisor) guard(p *instance) {
-	if p.watchdog <= 0 || p.hasExited() {
-		return
+// mayNotify reports whether the sender of n is one whose word counts. The socket is
+// open to every user of the machine, since generations may run under any.
+//
+// Some send and end at once, and then only their user is known: one that is ours, or
+// root, could do worse. So it is where there are no cgroups, and a process has left
+// the group.
+func (s *Supervisor) mayNotify(p *instance, n *notify.Notification) bool {
+	main, _ := p.Main()
+	switch {
+	case n.PID == main:
+		return true
+	case s.o.NotifyAccess == NotifyMain:
+		return false
 	}
-	p.heard = time.Now()
-	if p.timer != nil {
-		return // it looks at heard when it fires
-	}
-	s.rearm(p, p.watchdog)
+	return n.UID == 0 || int(n.UID) == os.Geteuid() || p.Contains(n.PID)
 }
 
-// rearm looks after d whether p has been silent.
-func (s *Supervisor) rearm(p *instance, d time.Duration) {
-	var t *time.Timer
-	overdue := func() bool {
-		if p.timer != t {
-			return false // stopped meanwhile
-		}
-		left := time.Until(p.heard.Add(p.watchdog))
-		if left > 0 {
-			s.rearm(p, left)
-		}
-		return left <= 0
+// await returns when the notifications that were sent to addr before have been
+// dealt with.
+func await(addr string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + addr}}.Open()
+	if err != nil {
+		return // it was forgotten
 	}
-	silent := func() {
-		if overdue() {
-			p.timer = nil
-			s.feed(generation.Silent{Gen: p.number})
-		}
-	}
-	t = time.AfterFunc(d, func() {
-		s.post(func() {
-			if !overdue() {
-				return
-			}
-			// It may be this process that was held up: then what the generation has said
-			// waits in its socket.
-			addr := p.receiver.Addr()
-			go func() {
-				await(addr)
-				s.post(silent)
-			}()
-		})
-	})
-	p.timer = t
+	defer n.Close()
+	n.Barrier(ctx)
 }
 
 // endsForGood reports whether the service is stopping, and no later generation will

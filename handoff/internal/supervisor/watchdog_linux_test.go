@@ -24,7 +24,8 @@ func TestHeldUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &instance{Generation: fakeGeneration{pid: 7, alive: true}, number: 1, watchdog: 50 * time.Millisecond}
+			p := s.newInstance(1, "", time.Now())
+			p.Generation = fakeGeneration{pid: 7, alive: true}
 			if p.receiver, err = notify.Listen(filepath.Join(t.TempDir(), "notify")); err != nil {
 				t.Fatal(err)
 			}
@@ -32,7 +33,7 @@ func TestHeldUp(t *testing.T) {
 			s.setManager(nil)
 			s.manager.Restore(manager.State{})
 			defer s.manager.Close()
-			s.guard(p)
+			p.watchdog.setLimit(50 * time.Millisecond)
 			if c.alive {
 				n, err := notify.Options{Environ: []string{"NOTIFY_SOCKET=" + p.receiver.Addr()}}.Open()
 				if err != nil {
@@ -46,9 +47,9 @@ func TestHeldUp(t *testing.T) {
 			s.o.NotifyAccess = NotifyAll // it is this process that speaks
 			(<-s.calls)()                // the timer's
 			began := time.Now()
-			hearing := newLoop(func(ctx context.Context) { s.hear(ctx, p) })
+			hearing := newLoop(func(ctx context.Context) { s.receiveNotifications(ctx, p) })
 			defer hearing.halt()
-			for deadline := time.After(30 * time.Second); p.timer != nil && !p.heard.After(began); {
+			for deadline := time.After(30 * time.Second); p.watchdog.timer != nil && !p.watchdog.last.After(began); {
 				select {
 				case f := <-s.calls:
 					f()
@@ -56,10 +57,10 @@ func TestHeldUp(t *testing.T) {
 					t.Fatal("nothing comes of it")
 				}
 			}
-			if alive := p.timer != nil; alive != c.alive {
+			if alive := p.watchdog.timer != nil; alive != c.alive {
 				t.Errorf("taken for alive: %v", alive)
 			}
-			p.stopTimer()
+			p.stopTimers()
 			close(s.ended)
 		})
 	}
