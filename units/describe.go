@@ -107,8 +107,8 @@ type Description struct {
 	User bool
 	// Around is what the unit says that a drop-in is for, its own drop-ins merged into
 	// it in the order in which systemd reads them. The drop-in then resets what fights
-	// with handoffd and says what was there. Where Around is nil the unit isn't known,
-	// and what fights most often is reset.
+	// with handoffd and says what was there. Where Around is nil the unit isn't known:
+	// what fights most often is reset.
 	Around []Option
 }
 

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// DropInFile is the name of a drop-in's file, in the folder of the unit that it is for.
+const DropInFile = "handoffd.conf"
+
 // dropIn puts handoffd around a service that is there.
 func (d Description) dropIn() *Unit {
 	b := newBuilder(d.serviceName())
@@ -33,6 +36,10 @@ func (d Description) head() string {
 	text := "Puts handoffd around " + d.Name + ".service, whose file stays as it is. The program must\n" +
 		"take the sockets of " + strings.ReplaceAll(strings.Join(d.socketFiles(), " and "), "%i", "INSTANCE") + " (sd_listen_fds(3)), stay in the\n" +
 		"foreground, and bear that two of it run at once for a while.\n\n"
+	if d.Around == nil {
+		text += "Written without sight of the unit: where it is installed, \"handoffd unit\" resets what\n" +
+			"else in it does not go with handoffd, and says what was there.\n\n"
+	}
 	if len(d.Sockets) > 0 {
 		return text +
 			"To adopt it on a service that runs: systemctl daemon-reload, then systemctl restart\n" +

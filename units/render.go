@@ -76,7 +76,7 @@ func (d Description) serviceName() string {
 	case KindContainer:
 		return d.Name + ".container"
 	case KindDropIn:
-		return d.Name + ".service.d/handoffd.conf"
+		return d.Name + ".service.d/" + DropInFile
 	}
 	return d.Name + ".service"
 }
