@@ -80,11 +80,12 @@ var arrows = map[string][]string{
 	// The command. Only its daemon knows the supervisor.
 	daemon + "daemon":  {internal + "supervisor", internal + "control", internal + "sockets", internal + "fd"},
 	daemon + "tools":   {"units", "units/check"},
-	"handoff/handoffd": {daemon + "daemon", daemon + "tools", internal + "supervisor", internal + "control", internal + "rotation", "units", "units/check"},
+	"handoff/handoffd": {daemon + "daemon", daemon + "tools", internal + "supervisor", internal + "control", internal + "rotation", "units", "units/check", "units/programs"},
 
 	// Unit files, and what tests of services use.
 	"units":                            nil,
 	"units/check":                      {"units"},
+	"units/programs":                   {"units"},
 	"units/helpertest":                 nil,
 	"units/leaktest":                   nil,
 	"units/poll":                       nil,

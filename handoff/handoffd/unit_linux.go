@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 	"github.com/holdfast-go/holdfast/units"
+	"github.com/holdfast-go/holdfast/units/programs"
 )
 
 func unitCommand() *cli.Command {
@@ -20,10 +21,14 @@ func unitCommand() *cli.Command {
 		Description: "Prints NAME.socket and NAME.service, with comments that say why each line is there.\n" +
 			"An ADDRESS is IP:PORT, :PORT or PORT, a path, or @NAME; udp:, unixgram: or unix: before\n" +
 			"it says what it is. Sockets with several names take a unit each. Time limits and counts\n" +
-			"agree with each other. The kinds:\n\n" + kindsText(),
+			"agree with each other. The kinds:\n\n" + kindsText() + "\n\n" +
+			"A drop-in resets what does not go with handoffd in the unit that it is for: run it where\n" +
+			"that unit is installed. --for knows how these programs take sockets, and what ends them:\n" +
+			strings.Join(programs.Names(), ", ") + ".",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "a socket: `NAME=ADDRESS`; again for more"},
 			&cli.StringFlag{Name: "kind", Value: string(units.KindHandoffd), Usage: "what the pair is for: `KIND`"},
+			&cli.StringFlag{Name: "for", Usage: "what the program is, which says the flags below: `PROGRAM`"},
 			&cli.StringFlag{Name: "ready", Usage: "what makes the program ready: notify, exec or alive:DURATION [notify, with --compat alive:1s]"},
 			&cli.StringFlag{Name: "compat", Usage: "for a program of start_server or Einhorn: server-starter or einhorn"},
 			&cli.StringFlag{Name: "stop-signal", Usage: "what tells the program to end, with handoffd: QUIT or the like [TERM]"},
@@ -90,6 +95,22 @@ func printUnits(_ context.Context, c *cli.Command) error {
 			return usagef("unit: --listen %w", err)
 		}
 		d.Sockets = append(d.Sockets, units.Socket(a))
+	}
+	if c.IsSet("for") {
+		p, err := programs.Find(c.String("for"))
+		if err != nil {
+			return usagef("unit: --for: %w", err)
+		}
+		if d, err = p.Describe(d); err != nil {
+			return usagef("unit: --for: %w", err)
+		}
+	}
+	if d.Kind == units.KindDropIn {
+		around, err := tools.Around(d.Name, d.User)
+		if err != nil {
+			return usagef("unit: %w", err)
+		}
+		d.Around = around
 	}
 	w := c.Root().Writer
 	if c.IsSet("write") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
 // TestUnit: what is printed is a pair that systemd reads, with the program and its
@@ -87,6 +88,50 @@ func TestUnitWrites(t *testing.T) {
 	}
 }
 
+// TestUnitFor: the row of the table gives the flags and the command, but for those that
+// somebody gave.
+func TestUnitFor(t *testing.T) {
+	for _, c := range []struct {
+		args  string
+		lines []string
+	}{
+		{"unit app --for gunicorn --listen http=:80 -- /usr/bin/gunicorn app:app", []string{"ExecStart=/usr/local/bin/handoffd run -- /usr/bin/gunicorn app:app"}},
+		{"unit app --for gunicorn --ready alive:3s --listen http=:80 -- /g", []string{"ExecStart=/usr/local/bin/handoffd run --ready alive:3s -- /g"}},
+		{"unit web --for nginx --kind drop-in --listen http=127.0.0.1:80 --listen http=[::1]:80", []string{
+			"# /etc/systemd/system/web.socket", "ListenStream=[::1]:80", "# /etc/systemd/system/web.service.d/handoffd.conf",
+			`ExecStart=/usr/local/bin/handoffd run --ready exec --stop-signal QUIT -- /usr/bin/env "NGINX=3;4;" /usr/sbin/nginx -g "daemon off; master_process on;"`,
+		}},
+	} {
+		out, code := verb(t, strings.Fields(c.args)...)
+		if code != exitDone {
+			t.Errorf("%s exits with %d: %s", c.args, code, out)
+		}
+		for _, line := range c.lines {
+			if !strings.Contains("\n"+out, "\n"+line+"\n") {
+				t.Errorf("%s: no line %q in\n%s", c.args, line, out)
+			}
+		}
+	}
+}
+
+// TestUnitAround: a drop-in is made for the unit that is installed here.
+func TestUnitAround(t *testing.T) {
+	m := systemdtest.Boot(t, systemdtest.Options{})
+	m.InstallFile("/usr/local/bin/handoffd", systemdtest.Build(t, "."), 0o755)
+	m.InstallUnit("app.service", "[Service]\nType=forking\nPIDFile=/run/app.pid\nExecStart=/bin/true\nRestart=always\n")
+	text := m.Output("/usr/local/bin/handoffd", "unit", "app", "--kind", "drop-in", "--", "/usr/bin/app")
+	for _, want := range []string{"Type=forking:", "PIDFile=/run/app.pid."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	for _, unwanted := range []string{"Restart=on-failure", "ExecStop", "without sight"} {
+		if strings.Contains(text, unwanted) {
+			t.Errorf("it says %q:\n%s", unwanted, text)
+		}
+	}
+}
+
 func TestUnitUsage(t *testing.T) {
 	const pair = "unit app --listen http=:80 "
 	for _, c := range []struct{ args, want string }{
@@ -119,6 +164,10 @@ func TestUnitUsage(t *testing.T) {
 		{pair + "--write /absent -- /usr/bin/app", "/absent: want a folder that is there"},
 		{"unit app --kind accept --listen dns=udp::53 -- /usr/bin/app", "takes connections"},
 		{"unit app --kind container --listen http=:80", "no image"},
+		{pair + "--for apche -- /usr/bin/app", "want one of nginx"},
+		{pair + "--for gunicorn", "as in -- /usr/bin/gunicorn"},
+		{pair + "--for redis", "Redis cannot: it binds"},
+		{pair + "--for nginx --kind store", "does without handoffd"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			out, code := verb(t, strings.Fields(c.args)...)
