@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	internal + "accepting":  {internal + "procnet", internal + "sockdiag", internal + "fd", "activation"},
 	internal + "backlog":    {internal + "sockdiag", internal + "fd", "activation"},
 	internal + "probe":      {internal + "accepting", internal + "sockdiag", internal + "fd", "activation"},
+	internal + "vetting":    {internal + "accepting", internal + "probe"},
 	internal + "control":    {internal + "fd", internal + "sockets"},
 	internal + "delivery":   {"handoff/parcel", internal + "protocol", internal + "fd"},
 
