@@ -63,3 +63,35 @@ func TestWith(t *testing.T) {
 		t.Error("a closed file is no error")
 	}
 }
+
+// TestNoMoreDescriptors: the limit of open files is what errors.Is finds.
+func TestNoMoreDescriptors(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Duplicate(r, "pipe")
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if f != nil || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("%v, %v, want EMFILE", f, err)
+	}
+}
+
+// TestNoDescriptor: what has no descriptor is an error.
+func TestNoDescriptor(t *testing.T) {
+	var none *os.File
+	if err := With(none, func(int) error { t.Error("it is called"); return nil }); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("%v, want that it is invalid", err)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
 func TestClip(t *testing.T) {
@@ -19,9 +21,32 @@ func TestClip(t *testing.T) {
 		"\x1b[31mred\a": "\uFFFD[31mred\uFFFD",
 		long:            strings.Repeat("ä", 500) + "...",
 		"x" + long[:20]: "x" + long[:20],
+		long[:1000]:     long[:1000],
 	} {
 		if got := Clip(text, 1000); got != want {
 			t.Errorf("Clip(%.20q...) = %.40q..., want %.40q...", text, got, want)
+		}
+	}
+}
+
+// TestPrintable: a tab does nothing to a terminal but what it is for.
+func TestPrintable(t *testing.T) {
+	if got, want := Printable("a\tb\x1b\xff"), "a\tb\uFFFD\uFFFD"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLimited(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{ErrLost, false},
+		{fmt.Errorf("%w: %w", ErrLost, &parcel.LimitError{Limit: parcel.LimitFiles}), true},
+	} {
+		if got := Limited(c.err); got != c.want {
+			t.Errorf("Limited(%v) is %t", c.err, got)
 		}
 	}
 }
@@ -105,5 +130,17 @@ func TestDrain(t *testing.T) {
 	ended()
 	if d := c.Drain(); d <= 0 || d != c.Drain() {
 		t.Errorf("%v, and it goes on", d)
+	}
+	c.drainBegan.Store(time.Now().Add(-time.Hour).UnixNano()) // as if it had
+	if d := c.Drain(); d < time.Hour/2 || d > 2*time.Hour {
+		t.Errorf("an hour is %v", d)
+	}
+	ended = c.DrainBegan()
+	for first := c.Drain(); c.Drain() == first; {
+		time.Sleep(time.Nanosecond)
+	}
+	ended()
+	if d := c.Drain(); d <= 0 || d > time.Hour/2 || d != c.Drain() {
+		t.Errorf("%v of a second one, and it goes on", d)
 	}
 }
