@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
-	"net/http"
 	"slices"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
@@ -17,7 +15,7 @@ import (
 // A reading takes everything out of one parcel.
 type reading struct {
 	s       *Service
-	e       *epoch
+	period  *period
 	in      *inbox
 	p       *received
 	rest    *outbox        // what waits on for a later generation
@@ -30,7 +28,7 @@ func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 	s := in.s
 	r := &reading{
 		s:       s,
-		e:       in.e,
+		period:  in.p,
 		in:      in,
 		p:       p,
 		rest:    &outbox{store: &s.store, first: s.firstEntry()},
@@ -57,7 +55,7 @@ func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 func (r *reading) all(ctx context.Context) (bool, error) {
 	limit := backoff{s: r.s}
 	receiving := ctx
-	begun := slices.ContainsFunc(r.p.states, func(s savedState) bool { return s.fate == protocol.Take })
+	begun := slices.ContainsFunc(r.p.early, func(s early) bool { return s.fate == protocol.Take })
 	for {
 		items, err := r.p.reader.Receive(receiving)
 		switch {
@@ -71,7 +69,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 				return false, failed
 			}
 		case ctx.Err() != nil && receiving == ctx:
-			if !begun || !r.p.complete || r.p.conns > 0 && r.e.out.Load() == nil {
+			if !begun || !r.p.complete || r.p.others > 0 && r.period.Out() == nil {
 				return false, nil
 			}
 			receiving = context.WithoutCancel(ctx)
@@ -87,7 +85,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
 			return true, nil
 		default:
-			r.s.reporter.Count.Refused.Add(1)
+			r.s.env.Report.Count.Refused.Add(1)
 			r.s.reportf("parcel %q: %w: the rest is left in the store: %w", r.p.name, ErrLost, err)
 			return false, nil
 		}
@@ -101,40 +99,38 @@ func (r *reading) take(ctx context.Context, it *parcel.Item) error {
 		r.refuse(it, err)
 		return nil
 	}
-	switch it.Kind {
-	case protocol.KindGeneration:
+	e := protocol.Entry{Kind: it.Kind, Name: it.Name, Record: rec}
+	resources := &r.s.parts.resources
+	if e.Kind == protocol.KindGeneration {
 		return it.Close()
-	case protocol.KindState:
-		return r.state(ctx, it, rec)
-	case protocol.KindHTTP:
-		if h, g := r.s.httpFor(it.Name); h != nil {
-			r.http(it, rec, h, g)
-			return nil
-		}
-	case protocol.KindConn:
-		if k := r.s.carriers[it.Name]; k != nil {
-			r.conn(ctx, it, rec, k)
-			return nil
-		}
 	}
-	if r.s.keeps(it.Kind, rec) {
+	if resources.Early(e) {
+		return r.early(ctx, it, e)
+	}
+	switch resources.Judge(e) {
+	case protocol.Take:
+		if err := resources.Adopt(ctx, e, it); err != nil {
+			r.refuse(it, err)
+		}
+	case protocol.Keep:
 		r.keep(it)
-		return nil
+	default:
+		r.s.env.Report.Count.Refused.Add(1)
+		r.refused[it.Kind+" "+it.Name]++
+		return it.Close()
 	}
-	r.s.reporter.Count.Refused.Add(1)
-	r.refused[it.Kind+" "+it.Name]++
-	return it.Close()
+	return nil
 }
 
 func (r *reading) refuse(it *parcel.Item, err error) {
 	it.Close()
-	r.s.reporter.Count.Refused.Add(1)
+	r.s.env.Report.Count.Refused.Add(1)
 	r.s.reportf("parcel %q: %s %q: %w: %w", r.p.name, it.Kind, it.Name, ErrLost, err)
 }
 
 // keep puts an item back into the store.
 func (r *reading) keep(it *parcel.Item) {
-	err := r.rest.put(context.Background(), it.Entry(), func(err error) {
+	err := r.rest.Put(context.Background(), it.Entry(), func(err error) {
 		if err != nil {
 			r.refuse(it, err)
 		}
@@ -145,86 +141,27 @@ func (r *reading) keep(it *parcel.Item) {
 	}
 }
 
-// state deals with a saved state. Most have been loaded by now, out of the
-// parcel; one that came after the look into it has not.
-func (r *reading) state(ctx context.Context, it *parcel.Item, rec protocol.Record) error {
-	saved := savedState{Entry: protocol.Entry{Kind: protocol.KindState, Name: it.Name, Record: rec}}
-	known := false
-	for _, s := range r.p.states {
-		if s.Name == saved.Name && s.Generation == saved.Generation {
-			saved.fate, known = s.fate, true
+// early deals with an early entry. Most have been adopted by now, out of the parcel; one
+// that came after the look into it has not.
+func (r *reading) early(ctx context.Context, it *parcel.Item, e protocol.Entry) error {
+	fate, known := protocol.Drop, false
+	for _, seen := range r.p.early {
+		if seen.Kind == e.Kind && seen.Name == e.Name && seen.Generation == e.Generation {
+			fate, known = seen.fate, true
 		}
 	}
 	if !known {
-		saved.fate = r.in.judge(saved, saved.Generation)
+		r.s.parts.resources.Preview(e)
+		fate = r.s.parts.resources.Judge(e)
 	}
-	if saved.fate == protocol.Keep {
+	if fate == protocol.Keep {
 		r.keep(it)
 		return nil
 	}
 	it.Close()
-	if known || saved.fate == protocol.Drop {
+	if known || fate == protocol.Drop {
 		return nil
 	}
-	saved.Data = bytes.Clone(saved.Data)
-	return r.s.load(ctx, saved)
+	e.Data = bytes.Clone(e.Data)
+	return r.s.parts.resources.Adopt(ctx, e, nil)
 }
-
-func (r *reading) http(it *parcel.Item, rec protocol.Record, h *httpServer, g *gate) {
-	defer it.Close()
-	c, err := it.Conn(0)
-	if err != nil {
-		r.refuse(it, err)
-		return
-	}
-	switch err := h.tracker.Adopt(g, c, rec.Unread); {
-	case err == nil:
-		r.s.reporter.CountCarriedIn()
-	case errors.Is(err, http.ErrServerClosed):
-		r.passOn(it, c, rec)
-	default:
-		c.Close()
-		r.refuse(it, err)
-	}
-}
-
-func (r *reading) conn(ctx context.Context, it *parcel.Item, rec protocol.Record, k *Carrier) {
-	defer it.Close()
-	c, err := it.NetConn(0)
-	if err != nil {
-		r.refuse(it, err)
-		return
-	}
-	slot := k.take(ctx) == nil
-	if !slot && r.e.out.Load() != nil {
-		r.passOn(it, c, rec)
-		return
-	}
-	r.s.reporter.CountCarriedIn()
-	k.adopt(c, rec, slot)
-}
-
-// passOn leaves a connection that this generation has no time for to the next.
-func (r *reading) passOn(it *parcel.Item, c net.Conn, rec protocol.Record) {
-	r.s.reporter.CountCarriedIn()
-	r.e.carryOrLose(it.Kind, it.Name, c, rec)
-}
-
-// An unreadConn is a connection of which something was read before it was
-// carried.
-type unreadConn struct {
-	net.Conn
-	unread []byte
-}
-
-func (c *unreadConn) Read(p []byte) (int, error) {
-	if len(c.unread) > 0 {
-		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// NetConn returns the socket below.
-func (c *unreadConn) NetConn() net.Conn { return c.Conn }

@@ -26,7 +26,7 @@ func (s *Service) readiness() []notify.Field {
 // announceCarried tells handoffd how many connections were taken over, until ctx ends.
 func (s *Service) announceCarried(ctx context.Context) error {
 	if s.intake != nil {
-		servicemanager.AnnounceCarried(ctx, s.manager, s.reporter.CarriedIn(), s.reporter.Count.CarriedIn.Load, s.report)
+		servicemanager.AnnounceCarried(ctx, s.manager, s.env.Report.CarriedIn(), s.env.Report.Count.CarriedIn.Load, s.report)
 	}
 	return nil
 }

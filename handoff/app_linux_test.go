@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/tlstest"
 )
 
 func init() { helpers["app"] = app }
@@ -164,7 +166,7 @@ func (a *application) setUp() error {
 		if err != nil {
 			return err
 		}
-		cert, err := certificate()
+		cert, err := tlstest.Certificate()
 		if err != nil {
 			return err
 		}

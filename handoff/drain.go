@@ -3,13 +3,12 @@ package handoff
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	servicemanager "github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -44,11 +43,11 @@ func (r *run) drain(cause error) error {
 	})()
 	if !d.final { // it began as a release
 		<-d.stopped
-		s.closeListeners()
+		s.parts.closeListeners()
 	}
 	<-d.done
 	r.upkeep.end(ErrDraining)
-	receive(canceled, r.upkeep.done)
+	resource.Receive(canceled, r.upkeep.done)
 	return errors.Join(d.errs...)
 }
 
@@ -59,12 +58,6 @@ func (r *run) endFinally() *ending {
 		return r.end(true)
 	}
 	return r.released.ending
-}
-
-func (s *Service) closeListeners() {
-	for ln := range s.names {
-		ln.Close()
-	}
 }
 
 // listen goes on with the signals, and calls hurry at the second interrupt.
@@ -96,59 +89,20 @@ func (r *run) listen(hurry context.CancelCauseFunc) (stop func()) {
 // openOutbox makes the parcel for what is carried, if there is a store, and the
 // service has not left the rotation: its read end is with the manager before
 // anything is put in, so that a successor that runs already can read meanwhile.
-func (s *Service) openOutbox(ctx context.Context, e *epoch) {
-	if !s.store.available() || !s.carries() || s.rotation.Left() {
-		return
+func (s *Service) openOutbox(ctx context.Context) *outbox {
+	needs := s.parts.resources.Needs()
+	if !s.store.available() || !needs.Carries || s.rotation.Left() {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	out := &outbox{store: &s.store, first: s.firstEntry(), spare: s.spare(), live: s.intake != nil, lighten: ballast(ctx)}
+	out := &outbox{store: &s.store, first: s.firstEntry(), spare: needs.Entries, live: s.intake != nil, lighten: ballast(ctx)}
 	if _, err := out.open(ctx); err != nil {
 		out.lighten()
 		s.reportf("nothing is carried on, connections are finished: %w", err)
-		return
+		return nil
 	}
-	e.out.Store(out)
-}
-
-// receive waits for ch as long as ctx, and a little longer for those who mind it.
-func receive[T any](ctx context.Context, ch <-chan T) (v T, ok bool) {
-	select {
-	case v = <-ch:
-		return v, true
-	case <-ctx.Done():
-	}
-	select {
-	case v = <-ch:
-		return v, true
-	case <-time.After(afterCut):
-		return v, false
-	}
-}
-
-// within calls f, a function of the program, which may not mind that ctx has ended.
-// Then it is left behind, and what it sets must not be looked at.
-func within(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
-	err, ok := receive(ctx, done)
-	if !ok {
-		return fmt.Errorf("it does not return: %w", context.Cause(ctx))
-	}
-	return err
-}
-
-// carries reports whether there may be connections to carry on.
-func (s *Service) carries() bool {
-	if len(s.carriers) > 0 {
-		return true
-	}
-	for _, srv := range s.epoch.Load().servers {
-		if h, ok := srv.(*httpServer); ok && slices.ContainsFunc(h.listeners, (*gate).carries) {
-			return true
-		}
-	}
-	return false
+	return out
 }
 
 const (

@@ -6,16 +6,16 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-go/holdfast/handoff/internal/report"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 )
 
-// settleTime is how long the end of an epoch waits for what is being taken over, and
+// settleTime is how long the end of a period waits for what is being taken over, and
 // for a State.Load that does not mind its context, before it goes on beside it.
 const settleTime = time.Second
 
-// An ending is the end of an epoch, at a release or the drain. It loses no client.
+// An ending is the end of a period, at a release or the drain. It loses no client.
 type ending struct {
-	e      *epoch
+	p      *period
 	before *ending // the last one that was abandoned; nil: none
 	final  bool    // the listeners are closed, too
 
@@ -34,10 +34,10 @@ type ending struct {
 	errs    []error // once done
 }
 
-// end begins the end of the present epoch.
+// end begins the end of the present period.
 func (r *run) end(final bool) *ending {
 	d := &ending{
-		e:       r.s.epoch.Load(),
+		p:       r.s.period.Load(),
 		before:  r.abandoned,
 		final:   final,
 		hurry:   make(chan struct{}),
@@ -57,7 +57,7 @@ func (r *run) end(final bool) *ending {
 func (d *ending) skipLameDuck() { d.hasten.Do(func() { close(d.hurry) }) }
 
 // abandon has the work under way go on for as long as it likes, beside the next
-// epoch, and what was to be carried away, too. It reports whether it is not too late
+// period, and what was to be carried away, too. It reports whether it is not too late
 // for that: states are being saved, or were.
 func (d *ending) abandon() bool {
 	d.mu.Lock()
@@ -66,7 +66,7 @@ func (d *ending) abandon() bool {
 		return false
 	}
 	d.abandoned = true
-	d.e.abandoned.Store(true)
+	d.p.Abandon()
 	if d.timer != nil {
 		d.timer.Stop()
 	}
@@ -103,18 +103,19 @@ func (r *run) carryOutEnd(d *ending) []error {
 	case <-time.After(lameDuck):
 	case <-d.hurry:
 	}
-	defer s.reporter.Count.DrainBegan()()
+	defer s.env.Report.Count.DrainBegan()()
 	s.manifest.finish(true)
-	receive(d.ctx, r.probing.done)
-	for _, srv := range d.e.servers {
-		srv.stop(d.final) // or what it accepts would take the reserve
-	}
+	resource.Receive(d.ctx, r.probing.done)
+	s.parts.resources.StopAccepting(d.final) // or what is accepted would take the reserve
 	if d.final {
-		s.closeListeners()
+		s.parts.closeListeners()
 	}
 	r.reserve.release()
 	close(d.stopped)
-	s.openOutbox(d.ctx, d.e) // for which the manager may take its time
+	out := s.openOutbox(d.ctx) // for which the manager may take its time
+	if out != nil {
+		d.p.SetOut(out)
+	}
 	d.work(s.o.DrainTimeout)
 	errs := r.finish(d)
 
@@ -122,11 +123,11 @@ func (r *run) carryOutEnd(d *ending) []error {
 	// does not help it.
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
-	if out := d.e.out.Load(); out != nil {
+	if out != nil {
 		errs = append(errs, out.close(ctx))
 		out.lighten()
 	}
-	errs = append(errs, s.reporter.Losses())
+	errs = append(errs, s.env.Report.Losses())
 	if !d.save() {
 		return errs
 	}
@@ -134,7 +135,7 @@ func (r *run) carryOutEnd(d *ending) []error {
 		defer s.extend()()
 	}
 	if s.store.configured() {
-		errs = append(errs, s.save(context.Background()))
+		errs = append(errs, s.saveAll(context.Background()))
 	}
 	barrier, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
@@ -144,59 +145,24 @@ func (r *run) carryOutEnd(d *ending) []error {
 	return errs
 }
 
-// finish ends everything that serves in an epoch, and returns what went wrong.
-func (r *run) finish(d *ending) (errs []error) {
-	s, e, ctx := r.s, d.e, d.ctx
-	e.endFinish(report.ErrDrainAlone)
-	cause := ErrDraining
-	if e.out.Load() == nil {
-		cause = report.ErrDrainAlone
+// finish ends everything that serves in a period, and returns what went wrong.
+func (r *run) finish(d *ending) []error {
+	p, ctx := d.p, d.ctx
+	settle := func() {
+		p.reading.end(ErrDraining)
+		settled, cancel := context.WithTimeout(ctx, settleTime)
+		defer cancel()
+		p.reading.over(settled)
 	}
-	e.endCarry(cause)
-	e.background.end(ErrDraining)
-	s.drainPackets()
-	e.reading.end(ErrDraining)
-	// What has been taken out of a parcel reaches its server before that drains:
-	// where nothing can be carried it is finished there as all others are.
-	settled, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	e.reading.over(settled)
-
-	waking, stopWaking := context.WithCancel(ctx)
-	defer stopWaking()
-	for _, k := range s.carriers {
-		r.tasks.Go(func() { k.wake(waking, e) })
-	}
-	results := make(chan error, len(e.servers))
-	for _, srv := range e.servers {
-		r.tasks.Go(func() { results <- srv.drain(ctx) })
-	}
-	for i := range e.servers {
-		err, ok := receive(ctx, results)
-		if !ok {
-			errs = append(errs, fmt.Errorf("handoff: %d servers: %w: %w", len(e.servers)-i, ErrCut, context.Cause(ctx)))
-			break
+	return r.s.parts.resources.Drain(ctx, p.Period, settle, func() (errs []error) {
+		if _, ok := resource.Receive(ctx, p.reading.done); !ok {
+			errs = append(errs, fmt.Errorf("handoff: a function of State or what takes connections over: %w: %w", ErrCut, context.Cause(ctx)))
 		}
-		errs = append(errs, err)
-	}
-	for _, t := range []struct {
-		task
-		what string
-	}{{e.reading, "a function of State or what takes connections over"}, {e.background, "a function of Go"}} {
-		if _, ok := receive(ctx, t.done); !ok {
-			errs = append(errs, fmt.Errorf("handoff: %s: %w: %w", t.what, ErrCut, context.Cause(ctx)))
+		if d.before != nil {
+			stop := context.AfterFunc(ctx, func() { d.before.cut(context.Cause(ctx)) })
+			<-d.before.done // what it does might change a state, or be carried on here
+			stop()
 		}
-	}
-	if d.before != nil {
-		stop := context.AfterFunc(ctx, func() { d.before.cut(context.Cause(ctx)) })
-		<-d.before.done // what it does might change a state, or be carried on here
-		stop()
-	}
-	for name, k := range s.carriers {
-		if n := k.end(ctx, e); n > 0 {
-			s.reporter.Count.Closed.Add(uint64(n))
-			errs = append(errs, fmt.Errorf("handoff: carrier %q: %d connections: %w: %w", name, n, ErrCut, context.Cause(ctx)))
-		}
-	}
-	return errs
+		return errs
+	})
 }

@@ -19,7 +19,7 @@ import (
 type inbox struct {
 	s       *Service
 	mail    *mailbox
-	e       *epoch      // for which it takes over
+	p       *period     // for which it takes over
 	parcels []*received // to be read
 	idle    []*received // left in the store, oldest first
 }
@@ -29,7 +29,7 @@ type inbox struct {
 func (in *inbox) open(ctx context.Context) error {
 	s := in.s
 	last := s.readManifest()
-	newest := last.generation
+	newest := last
 	for _, p := range s.inherited(protocol.ParcelPrefix) {
 		if in.look(p) {
 			in.parcels = append(in.parcels, p)
@@ -39,35 +39,22 @@ func (in *inbox) open(ctx context.Context) error {
 	if s.generation.Load() <= newest {
 		s.generation.Store(newest + 1)
 	}
-	if err := in.foresee(ctx, last); err != nil {
+	if err := in.checkPromised(ctx, last); err != nil {
 		return err
 	}
 	in.parcels = in.plan(in.parcels)
 	return nil
 }
 
-// foresee checks whether this program can read what a generation that still runs
-// will save.
-func (in *inbox) foresee(ctx context.Context, last promise) error {
+// checkPromised checks whether this program can read what generation last, which may still
+// run, will save.
+func (in *inbox) checkPromised(ctx context.Context, last uint64) error {
 	s := in.s
-	var errs []error
-	for name, version := range last.states {
-		st := s.states[name]
-		if st == nil || st.Unreadable != Refuse {
-			continue
-		}
-		saved := func(p *received) bool {
-			return slices.ContainsFunc(p.states, func(s savedState) bool { return s.Name == name && s.Generation >= last.generation })
-		}
-		if !slices.ContainsFunc(in.parcels, saved) {
-			errs = append(errs, st.accepts(version))
-		}
-	}
-	err := errors.Join(errs...)
+	err := s.parts.resources.CheckPromised()
 	if err == nil || s.intake == nil || in.alone(ctx) {
 		return nil
 	}
-	return fmt.Errorf("handoff: what generation %d will save: %w", last.generation, err)
+	return fmt.Errorf("handoff: what generation %d will save: %w", last, err)
 }
 
 // alone reports whether the manager says at once that no other generation holds
@@ -96,9 +83,12 @@ func (in *inbox) look(p *received) bool {
 	}
 	switch {
 	case err == nil:
+		for _, e := range p.early {
+			s.parts.resources.Preview(e.Entry)
+		}
 		return true
 	case errors.Is(err, parcel.ErrFormat) || errors.Is(err, protocol.ErrRecord):
-		s.reporter.Count.Refused.Add(1)
+		s.env.Report.Count.Refused.Add(1)
 		s.reportf("parcel %q: %w: removed: %w", p.name, ErrUnknown, err)
 		in.done(p)
 	default: // of a later version, mostly
@@ -108,23 +98,15 @@ func (in *inbox) look(p *received) bool {
 	return false
 }
 
-// plan decides what becomes of the states in parcels, and returns the parcels
-// that are to be read. Those with nothing but what waits for a later generation
-// are left as they are.
+// plan decides what becomes of early entries in parcels, and returns the parcels that are
+// to be read. Those with nothing but what waits for a later generation are left as they
+// are.
 func (in *inbox) plan(parcels []*received) []*received {
-	best := make(map[string]uint64)
-	for _, p := range parcels {
-		for _, saved := range p.states {
-			if st := in.s.states[saved.Name]; st != nil && st.accepts(saved.Version) == nil {
-				best[saved.Name] = max(best[saved.Name], saved.Generation)
-			}
-		}
-	}
 	// States come before the connections that may need them, and what is whole
 	// before what its writer may take its time for.
 	rank := func(p *received) int {
 		switch {
-		case len(p.states) > 0:
+		case len(p.early) > 0:
 			return 0
 		case p.complete:
 			return 1
@@ -136,10 +118,10 @@ func (in *inbox) plan(parcels []*received) []*received {
 	})
 	var read []*received
 	for _, p := range parcels {
-		for i := range p.states {
-			saved := &p.states[i]
-			saved.fate = in.judge(*saved, best[saved.Name])
-			switch saved.fate {
+		for i := range p.early {
+			e := &p.early[i]
+			e.fate = in.s.parts.resources.Judge(e.Entry)
+			switch e.fate {
 			case protocol.Take:
 				p.wanted++
 			case protocol.Keep:
@@ -153,38 +135,6 @@ func (in *inbox) plan(parcels []*received) []*received {
 		}
 	}
 	return read
-}
-
-// judge decides on a saved state; best is the last generation that saved one of
-// that name which can be read.
-func (in *inbox) judge(saved savedState, best uint64) protocol.Fate {
-	s := in.s
-	st := s.states[saved.Name]
-	err := fmt.Errorf("state %q: %w", saved.Name, ErrUnknown)
-	if st != nil {
-		err = st.accepts(saved.Version)
-	}
-	switch {
-	case err != nil:
-	case st.kept.Load():
-		if saved.Generation > s.generation.Load() {
-			s.reportf("state %q of generation %d, which has failed: %w: this generation goes on with its own", saved.Name, saved.Generation, ErrLost)
-		}
-		return protocol.Drop
-	case st.loaded.Load() || saved.Generation < best:
-		s.reporter.Count.Refused.Add(1)
-		s.reportf("state %q of generation %d: %w: a later one was there", saved.Name, saved.Generation, ErrLost)
-		return protocol.Drop
-	default:
-		return protocol.Take
-	}
-	s.reporter.Count.Refused.Add(1)
-	if s.keeps(protocol.KindState, saved.Record) && (st == nil || st.Unreadable != Drop) {
-		s.reportf("kept for a later generation, until %v: %w", saved.Saved.Add(s.o.KeepStates).Format(time.RFC3339), err)
-		return protocol.Keep
-	}
-	s.reportf("dropped: %w", err)
-	return protocol.Drop
 }
 
 // leave leaves p in the store. The oldest of too many is given up.
@@ -223,11 +173,11 @@ func (in *inbox) done(p *received) {
 	}
 }
 
-// run takes over what was inherited, and then what is delivered, for an epoch, until
+// run takes over what was inherited, and then what is delivered, for a period, until
 // ctx ends. An error is one of State.Load.
-func (in *inbox) run(ctx context.Context, e *epoch) error {
+func (in *inbox) run(ctx context.Context, p *period) error {
 	defer in.close()
-	in.e = e
+	in.p = p
 	if err := in.readAll(ctx); err != nil || len(in.parcels) > 0 {
 		return err
 	}
@@ -268,7 +218,7 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 		return nil
 	}
 	if !strings.HasPrefix(d.Name, protocol.ParcelPrefix) || len(d.Files) != 1 {
-		s.reporter.Count.Refused.Add(1)
+		s.env.Report.Count.Refused.Add(1)
 		s.reportf("delivery of %d descriptors called %q: %w", len(d.Files), d.Name, ErrUnknown)
 		in.done(p)
 		return nil
@@ -280,17 +230,17 @@ func (in *inbox) deliver(ctx context.Context, d *parcel.Delivery) error {
 	return in.readAll(ctx)
 }
 
-// readAll reads all parcels, each after the states in it were loaded. They are
-// still in the parcel meanwhile: if this generation dies in a Load, the next one
-// finds them there.
+// readAll reads all parcels, each after the early entries in it were adopted. They
+// are still in the parcel meanwhile: if this generation dies in a State.Load, the next
+// one finds them there.
 func (in *inbox) readAll(ctx context.Context) error {
 	for len(in.parcels) > 0 {
 		p := in.parcels[0]
-		for _, saved := range p.states {
-			if saved.fate != protocol.Take {
+		for _, e := range p.early {
+			if e.fate != protocol.Take {
 				continue
 			}
-			if err := in.s.load(ctx, saved); err != nil {
+			if err := in.s.parts.resources.Adopt(ctx, e.Entry, nil); err != nil {
 				return err
 			}
 		}

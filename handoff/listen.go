@@ -32,8 +32,8 @@ import (
 // errors.Is finds ErrRunning, ErrDuplicate, and the errors of
 // activation.Set.Listener.
 func (s *Service) Listen(name, network, address string) (net.Listener, error) {
-	lns, err := s.addListeners(name, func() ([]net.Listener, error) {
-		ln, err := obtain(s, listeners, name, network, address)
+	lns, err := s.addListeners(name, func(p *parts) ([]net.Listener, error) {
+		ln, err := obtain(s, p, listeners, name, network, address)
 		return []net.Listener{ln}, err
 	})
 	if err != nil {
@@ -46,25 +46,25 @@ func (s *Service) Listen(name, network, address string) (net.Listener, error) {
 // which may have several under one name; at least one. It is as Listen with an
 // empty address. To Serve they are one: connections of any of them are carried.
 func (s *Service) Listeners(name string) ([]net.Listener, error) {
-	return s.addListeners(name, func() ([]net.Listener, error) {
+	return s.addListeners(name, func(*parts) ([]net.Listener, error) {
 		return inherit(s.set, name, (*activation.Set).Listeners)
 	})
 }
 
 // addListeners adds what get returns under name.
-func (s *Service) addListeners(name string, get func() ([]net.Listener, error)) ([]net.Listener, error) {
+func (s *Service) addListeners(name string, get func(*parts) ([]net.Listener, error)) ([]net.Listener, error) {
 	var lns []net.Listener
-	err := s.change(func() (err error) {
-		for _, known := range s.names {
+	err := s.change(func(p *parts) (err error) {
+		for _, known := range p.names {
 			if known == name {
 				return ErrDuplicate
 			}
 		}
-		if lns, err = get(); err != nil {
+		if lns, err = get(p); err != nil {
 			return err
 		}
 		for _, ln := range lns {
-			s.names[ln] = name
+			p.names[ln] = name
 			err = errors.Join(err, s.rotation.Add(ln, s.intake == nil))
 		}
 		return err
@@ -93,8 +93,8 @@ var listeners = socketKind[net.Listener]{
 }
 
 // obtain gets the socket called name: inherited, stored, or bound. The caller
-// holds s.mu.
-func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address string) (T, error) {
+// holds the lock of p.
+func obtain[T io.Closer](s *Service, p *parts, k socketKind[T], name, network, address string) (T, error) {
 	var none T
 	if err := checkName("socket", name); err != nil {
 		return none, err
@@ -116,13 +116,13 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 			found = append(found, sock)
 			continue
 		}
-		s.later = append(s.later, fmt.Errorf("handoff: stored socket %q on %v: %w, want %s %s: removed",
+		p.later = append(p.later, fmt.Errorf("handoff: stored socket %q on %v: %w, want %s %s: removed",
 			name, k.addr(sock), ErrUnknown, network, address))
 		sock.Close()
 	}
 	switch {
 	case len(found) == 1 && len(stored) == 1:
-		s.binds = true
+		p.binds = true
 		s.store.hold(1)
 		return found[0], nil
 	case len(stored) > 0:
@@ -137,7 +137,7 @@ func obtain[T io.Closer](s *Service, k socketKind[T], name, network, address str
 		found = append(found, sock)
 	}
 	if sock, ok := any(found[0]).(syscall.Conn); ok && s.store.available() {
-		s.binds = true
+		p.binds = true
 		s.changes.add(k.prefix+name, sock)
 		if u, ok := any(found[0]).(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // the next generation listens there

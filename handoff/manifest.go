@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -21,20 +20,13 @@ type manifest struct {
 	final bool     // it is the next generation's to replace
 }
 
-// A promise is what is known of the generation before.
-type promise struct {
-	generation uint64
-	states     map[string]uint32 // the version of each that it will save
-}
-
-// readManifest reads what the generation before has left, and takes its ticket
-// keys. One that cannot be read is reported, and does not matter.
-func (s *Service) readManifest() promise {
-	var last promise
+// readManifest reads what the generation before has left, and returns its number. One
+// that cannot be read is reported, and does not matter.
+func (s *Service) readManifest() (generation uint64) {
 	var found []*received
 	for _, p := range s.inherited(protocol.ManifestPrefix) {
 		s.manifest.found(p.name)
-		err := s.inspect(p)
+		err := s.inspectManifest(p)
 		p.close()
 		if err != nil {
 			s.reportf("%s: %w: %w", p.name, ErrUnknown, err)
@@ -44,17 +36,12 @@ func (s *Service) readManifest() promise {
 	}
 	slices.SortFunc(found, func(a, b *received) int { return cmp.Compare(a.newest, b.newest) })
 	for _, p := range found {
-		last = promise{p.newest, p.promises}
-		if s.keys == nil {
-			continue
-		}
-		keys, err := parseKeys(p.keys)
-		if err != nil {
+		generation = p.newest
+		if err := s.parts.resources.Promised(p.promises); err != nil {
 			s.reportf("%s: %w: %w", p.name, ErrUnknown, err)
 		}
-		s.keys.inherit(keys, time.Now())
 	}
-	return last
+	return generation
 }
 
 // writeManifest leaves the manifest of this generation in the store, in place of
@@ -71,8 +58,9 @@ func (s *Service) writeManifest(ctx context.Context) {
 	if m.final {
 		return
 	}
-	spare := s.spare()
-	if s.carries() {
+	needs := s.parts.resources.Needs()
+	spare := needs.Entries
+	if needs.Carries {
 		spare++
 	}
 	// There is one at every moment, unless there is no room for two.
@@ -82,13 +70,7 @@ func (s *Service) writeManifest(ctx context.Context) {
 		s.removeAll(ctx, old)
 		old = nil
 	}
-	entries := []parcel.Entry{s.firstEntry()}
-	for name, st := range s.states {
-		entries = append(entries, parcel.Entry{Kind: protocol.KindVersion, Name: name, Payload: s.record(protocol.Record{Version: st.Version})})
-	}
-	if s.keys != nil {
-		entries = append(entries, parcel.Entry{Kind: protocol.KindKeys, Payload: s.record(protocol.Record{Data: s.keys.marshal()}), Secret: true})
-	}
+	entries := append([]parcel.Entry{s.firstEntry()}, s.parts.resources.Promises()...)
 	name := protocol.UniqueName(protocol.ManifestPrefix)
 	if err := s.store.leave(ctx, name, spare, entries...); err != nil {
 		s.reportf("what the next generation needs: %w", err)
@@ -115,31 +97,11 @@ func (m *manifest) finish(final bool) {
 // leaves reports whether this generation leaves anything to the next. For one that
 // does not there is no reason to ask the manager for room.
 func (s *Service) leaves() bool {
-	return s.keys != nil || len(s.states) > 0 || s.carries() || s.binds
+	needs := s.parts.resources.Needs()
+	return needs.Carries || needs.Leaves || needs.Entries > 0 || s.parts.binds
 }
-
-// spare is how many entries of the store the states will need.
-func (s *Service) spare() int { return len(s.states) }
 
 // firstEntry begins every parcel: whose it is.
 func (s *Service) firstEntry() parcel.Entry {
-	return parcel.Entry{Kind: protocol.KindGeneration, Payload: s.record(protocol.Record{})}
-}
-
-// keepKeys renews the ticket keys in time, until ctx ends.
-func (s *Service) keepKeys(ctx context.Context) {
-	if s.keys == nil {
-		return
-	}
-	for {
-		made, next := s.keys.rotate(time.Now())
-		if made && s.isOwned() {
-			s.writeManifest(context.WithoutCancel(ctx))
-		}
-		select {
-		case <-time.After(next):
-		case <-ctx.Done():
-			return
-		}
-	}
+	return parcel.Entry{Kind: protocol.KindGeneration, Payload: s.env.Payload(protocol.Record{})}
 }

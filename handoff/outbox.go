@@ -57,9 +57,9 @@ func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
 	return w, nil
 }
 
-// put has e sent. Where it returns nil it calls done exactly once, when e is in a
+// Put has e sent. Where it returns nil it calls done exactly once, when e is in a
 // parcel or cannot be; otherwise e was not taken. e.Done is the outbox's to set.
-func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) error {
+func (b *outbox) Put(ctx context.Context, e parcel.Entry, done func(error)) error {
 	for {
 		w, err := b.open(ctx)
 		if err != nil {
@@ -70,7 +70,7 @@ func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) erro
 		b.mu.Unlock()
 		e.Done = func(err error) {
 			if err != nil && b.failed(ctx, w, err) {
-				if err = b.put(ctx, e, done); err == nil {
+				if err = b.Put(ctx, e, done); err == nil {
 					return
 				}
 			}
@@ -83,8 +83,8 @@ func (b *outbox) put(ctx context.Context, e parcel.Entry, done func(error)) erro
 	}
 }
 
-// flush sends what was put in. What cannot be sent comes back, by done.
-func (b *outbox) flush(ctx context.Context) {
+// Flush sends what was put in. What cannot be sent comes back, by done.
+func (b *outbox) Flush(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		w := b.writer

@@ -29,7 +29,7 @@ import (
 func (s *Service) Quiesce(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	finishing := s.epoch.Load().finishing
+	finishing := s.period.Load().Finishing
 	defer context.AfterFunc(finishing, func() { cancel(ErrDraining) })()
 	err := s.rotation.Leave(ctx, s.o.LameDuck, s.mayLeave)
 	if err != nil && finishing.Err() != nil && !errors.Is(err, ErrDraining) {

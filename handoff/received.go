@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
@@ -18,19 +17,18 @@ type received struct {
 	delivery uint64   // of the Intake; 0: inherited
 	reader   *parcel.Reader
 
-	complete bool         // the writer has ended it
-	newest   uint64       // generation of its records
-	states   []savedState // in it
-	conns    int          // connections in it
-	wanted   int          // entries that this program has a use for
-	kept     int          // entries that wait for a later generation
+	complete bool    // the writer has ended it
+	newest   uint64  // generation of its records
+	early    []early // in it, to be adopted before anything is taken out
+	others   int     // entries in it that are not
+	wanted   int     // entries that this program has a use for
+	kept     int     // entries that wait for a later generation
 
-	promises map[string]uint32 // versions of the states that will be saved
-	keys     []byte            // for session tickets
+	promises []protocol.Entry // of a manifest
 }
 
-// A savedState is a state as it came in a parcel.
-type savedState struct {
+// An early entry is adopted by its payload alone.
+type early struct {
 	protocol.Entry
 	fate protocol.Fate
 }
@@ -54,34 +52,45 @@ func (s *Service) inherited(prefix string) []*received {
 
 // inspect opens p and checks everything that waits in it, and takes nothing out.
 func (s *Service) inspect(p *received) error {
+	resources := &s.parts.resources
+	return s.peek(p, func(e protocol.Entry) {
+		if resources.Early(e) {
+			e.Data = bytes.Clone(e.Data)
+			p.early = append(p.early, early{Entry: e})
+			return
+		}
+		p.others++
+		switch resources.Judge(e) {
+		case protocol.Take:
+			p.wanted++
+		case protocol.Keep:
+			p.kept++
+		}
+	})
+}
+
+// inspectManifest reads a manifest.
+func (s *Service) inspectManifest(p *received) error {
+	return s.peek(p, func(e protocol.Entry) {
+		e.Data = bytes.Clone(e.Data)
+		p.promises = append(p.promises, e)
+	})
+}
+
+// peek opens p and shows each entry but the first, whose bytes are not visit's to keep.
+func (s *Service) peek(p *received, visit func(protocol.Entry)) error {
 	r, err := parcel.NewReader(p.file, parcel.ReaderOptions{})
 	if err != nil {
 		return err
 	}
-	p.promises = make(map[string]uint32)
 	contents, err := r.Peek(func(kind, name string, payload []byte) error {
 		rec, err := protocol.ParseRecord(payload)
 		if err != nil {
 			return err
 		}
 		p.newest = max(p.newest, rec.Generation)
-		if kind == protocol.KindConn || kind == protocol.KindHTTP {
-			p.conns++
-		}
-		switch {
-		case kind == protocol.KindState:
-			rec.Data = bytes.Clone(rec.Data)
-			p.states = append(p.states, savedState{Entry: protocol.Entry{Kind: protocol.KindState, Name: name, Record: rec}})
-		case kind == protocol.KindVersion:
-			p.promises[name] = rec.Version
-		case kind == protocol.KindKeys:
-			p.keys = bytes.Clone(rec.Data)
-		case s.knows(kind, name):
-			p.wanted++
-		case kind == protocol.KindConn || kind == protocol.KindHTTP:
-			if s.keeps(kind, rec) {
-				p.kept++
-			}
+		if kind != protocol.KindGeneration {
+			visit(protocol.Entry{Kind: kind, Name: name, Record: rec})
 		}
 		return nil
 	})
@@ -96,44 +105,6 @@ func (s *Service) inspect(p *received) error {
 	}
 	p.reader, p.complete = r, contents.Complete
 	return nil
-}
-
-// knows reports whether this program goes on with connections of a kind.
-func (s *Service) knows(kind, name string) bool {
-	switch kind {
-	case protocol.KindConn:
-		return s.carriers[name] != nil
-	case protocol.KindHTTP:
-		h, _ := s.httpFor(name)
-		return h != nil
-	}
-	return false
-}
-
-// httpFor finds the server that goes on with the connections of a listener.
-func (s *Service) httpFor(name string) (*httpServer, *gate) {
-	for _, srv := range s.epoch.Load().servers {
-		h, ok := srv.(*httpServer)
-		if !ok {
-			continue
-		}
-		for _, g := range h.listeners {
-			if g.name == name && g.carries() {
-				return h, g
-			}
-		}
-	}
-	return nil, nil
-}
-
-// keeps reports whether a record that this program does not know waits for a
-// later generation.
-func (s *Service) keeps(kind string, r protocol.Record) bool {
-	limit := s.o.KeepConns
-	if kind == protocol.KindState {
-		limit = s.o.KeepStates
-	}
-	return time.Since(r.Saved) < limit
 }
 
 // close lets go of p, which stays in the store.

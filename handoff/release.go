@@ -2,9 +2,8 @@ package handoff
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -64,61 +63,33 @@ func (r *run) resume(number uint64) error {
 			r.abandoned = d
 		} else {
 			<-d.done
-			if err := s.resumeStates(); err != nil {
+			if err := s.resumeAll(); err != nil {
 				return err
 			}
 		}
 		r.released = nil
-		if s.carries() {
+		if s.parts.resources.Needs().Carries {
 			r.reserve.fill()
 		}
 		r.tasks.Go(func() {
 			<-d.done
-			s.count(d.e)
+			s.parts.resources.Forget(d.p.Period)
 			for _, err := range d.errs {
 				s.report(err)
 			}
 		})
-		next := d.e.again()
-		s.mu.Lock()
-		s.epoch.Store(next)
-		s.mu.Unlock()
+		next := &period{Period: resource.NewPeriod()}
+		next.Fail = r.fail
+		s.enter(next)
 		s.manifest.finish(false)
 		s.leaving.Store(false)
-		next.serve()
-		close(d.e.followed)
-		r.begin(next, d.e)
+		s.parts.resources.Serve(next.Period)
+		d.p.Follow()
+		r.begin(next, d.p)
 		s.report(s.manager.Send(context.Background(), notify.Status("serving again: the successor failed")))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	s.report(s.intake.Resumed(ctx, number))
 	return nil
-}
-
-// resumeStates goes on with the states that were saved.
-func (s *Service) resumeStates() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
-	defer cancel()
-	var errs []error
-	for _, st := range s.states {
-		if !st.saved {
-			continue
-		}
-		st.saved = false
-		st.loaded.Store(true) // what comes back of it is no news
-		st.kept.Store(true)
-		// A later successor must not find it before what will be saved for it.
-		if st.parcel != "" {
-			s.report(s.store.remove(ctx, st.parcel))
-		}
-		if st.Resume == nil {
-			continue
-		}
-		if err := within(ctx, st.Resume); err != nil {
-			errs = append(errs, fmt.Errorf("handoff: resume state %q: %w", st.name, err))
-		}
-	}
-	s.report(s.manager.Barrier(ctx))
-	return errors.Join(errs...)
 }

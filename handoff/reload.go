@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -44,12 +45,12 @@ func (r *run) reloadAsked() {
 func (s *Service) reloadAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.ReloadTimeout)
 	defer cancel()
-	if !s.reloading.TryLock() {
+	if !s.parts.reloading.TryLock() {
 		return errors.New("a function of OnReload has not returned since the last reload")
 	}
-	return within(ctx, func(ctx context.Context) error {
-		defer s.reloading.Unlock()
-		for _, f := range s.reloads {
+	return resource.Within(ctx, func(ctx context.Context) error {
+		defer s.parts.reloading.Unlock()
+		for _, f := range s.parts.reloads {
 			if err := f(ctx); err != nil {
 				return err
 			}

@@ -4,9 +4,9 @@ import (
 	"time"
 )
 
-func (s *Service) report(err error) { s.reporter.Report(err) }
+func (s *Service) report(err error) { s.env.Report.Report(err) }
 
-func (s *Service) reportf(format string, args ...any) { s.reporter.Reportf(format, args...) }
+func (s *Service) reportf(format string, args ...any) { s.env.Report.Reportf(format, args...) }
 
 // Counters says what became of connections and states in this generation.
 type Counters struct {
@@ -23,7 +23,7 @@ type Counters struct {
 
 // Counters returns the counters as they are now.
 func (s *Service) Counters() Counters {
-	count := &s.reporter.Count
+	count := &s.env.Report.Count
 	c := Counters{
 		CarriedIn:  count.CarriedIn.Load(),
 		CarriedOut: count.CarriedOut.Load(),
@@ -34,26 +34,8 @@ func (s *Service) Counters() Counters {
 		StatesOut:  count.StatesOut.Load(),
 		Drain:      count.Drain(),
 	}
-	s.mu.Lock()
-	servers := s.epoch.Load().servers
-	s.mu.Unlock()
-	for _, srv := range servers {
-		if h, ok := srv.(*httpServer); ok {
-			n := h.tracker.Counts()
-			c.Finished += n.Finished
-			c.Closed += n.Cut
-		}
-	}
+	finished, cut := s.parts.resources.Counts()
+	c.Finished += finished
+	c.Closed += cut
 	return c
-}
-
-// count counts what became of the connections of an epoch that is over.
-func (s *Service) count(e *epoch) {
-	for _, srv := range e.servers {
-		if h, ok := srv.(*httpServer); ok {
-			n := h.tracker.Counts()
-			s.reporter.Count.Finished.Add(n.Finished)
-			s.reporter.Count.Closed.Add(n.Cut)
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 )
 
 // Run serves until it is told to stop, drains, and returns.
@@ -30,8 +31,8 @@ import (
 // not be kept (ErrLost). Everything is closed then, and the Service cannot run
 // again: ErrRunning.
 func (s *Service) Run(ctx context.Context) error {
-	err := s.change(func() error {
-		s.running = true
+	err := s.change(func(p *parts) error {
+		p.run()
 		return nil
 	})
 	if err != nil {
@@ -58,8 +59,9 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() {
 		defer close(ended)
 		r.tasks.Wait()
+		s.env.Tasks.Wait()
 	}()
-	receive(canceled, ended)
+	resource.Receive(canceled, ended)
 	return err
 }
 
@@ -81,7 +83,7 @@ type run struct {
 
 	probing    task // asks what the manager keeps
 	mail       task // receives what the manager sends
-	upkeep     task // watchdog, ticket keys and counts
+	upkeep     task // watchdog and counts
 	reload     *reload
 	reserve    reserve
 	released   *release // nil where this generation serves, or has not been asked
@@ -141,15 +143,16 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	s.dropUnclaimed()
-	e := s.epoch.Load()
-	e.serve()
+	p := s.period.Load()
+	p.Fail = r.fail
+	s.parts.resources.Serve(p.Period)
 	if s.intake == nil {
 		s.settleStore(ctx)
 	}
 	if s.intake == nil && len(r.inbox.parcels) == 0 {
 		s.own(ctx)
 	}
-	if s.store.available() && s.carries() {
+	if s.store.available() && s.parts.resources.Needs().Carries {
 		r.reserve.fill()
 	}
 	s.ready.Store(true)
@@ -158,9 +161,8 @@ func (r *run) start(ctx context.Context) error {
 		s.report(err)
 	}
 	r.probing = r.spawn(r.probe)
-	keys := func(ctx context.Context) error { s.keepKeys(ctx); return nil }
-	r.upkeep = r.spawn(r.watchdog, keys, s.announceCarried)
-	r.begin(e, nil)
+	r.upkeep = r.spawn(r.watchdog, s.announceCarried)
+	r.begin(p, nil)
 	return nil
 }
 
@@ -210,10 +212,6 @@ func (s *Service) own(ctx context.Context) {
 // was told to stop.
 func (r *run) loop(ctx context.Context) error {
 	for {
-		serving := r.s.epoch.Load().serving
-		if r.released != nil {
-			serving = nil
-		}
 		select {
 		case sig := <-r.signals:
 			if sig == syscall.SIGHUP {
@@ -233,8 +231,6 @@ func (r *run) loop(ctx context.Context) error {
 				return err
 			}
 			r.s.report(err)
-		case err := <-serving:
-			return err
 		case d := <-r.inbox.mail.orders:
 			if err := r.ordered(d); err != nil {
 				return err

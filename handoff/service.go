@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
@@ -24,31 +24,18 @@ import (
 // methods may be called at any time. All may be called by several goroutines. It
 // runs once.
 type Service struct {
-	o        Options
-	ctx      context.Context // of Open
-	set      *activation.Set
-	manager  *notify.Notifier
-	intake   *parcel.Intake // nil where nothing is delivered after the start
-	store    store
-	reporter *report.Reporter
+	o       Options
+	ctx     context.Context // of Open
+	set     *activation.Set
+	manager *notify.Notifier
+	intake  *parcel.Intake // nil where nothing is delivered after the start
+	store   store
+	parts   parts
+	env     resource.Env // what the resources know of the service
 
-	// What the service consists of. Run reads it without the lock, since nothing
-	// is added by then.
-	mu         sync.Mutex
-	running    bool
-	closed     bool
-	names      map[net.Listener]string // of those that Listen returned
-	packets    map[string]*packetConn
-	carriers   map[string]*Carrier
-	states     map[string]*state
-	background []func(context.Context) error
-	reloads    []func(context.Context) error
-	reloading  sync.Mutex // held while they run
-	keys       *keyring   // nil without ServeTLS
-	changes    changes    // to be made in the store
-	binds      bool       // a socket that the store keeps
-	later      []error    // to be reported without the lock
-	manifest   manifest
+	changes  changes // to be made in the store
+	manifest manifest
+	saved    saved
 
 	generation atomic.Uint64
 	ready      atomic.Bool // READY=1 has been sent
@@ -59,7 +46,7 @@ type Service struct {
 	stop       chan struct{} // closed by Stop
 	stopOnce   sync.Once
 
-	epoch atomic.Pointer[epoch] // the present one
+	period atomic.Pointer[period] // the present one
 }
 
 // Open begins a generation. It takes over what the process inherited
@@ -106,49 +93,44 @@ func readGeneration() (uint64, error) {
 
 func newService(ctx context.Context, o Options, set *activation.Set, manager *notify.Notifier, intake *parcel.Intake, generation uint64) *Service {
 	s := &Service{
-		o:        o.withDefaults(),
-		ctx:      ctx,
-		set:      set,
-		manager:  manager,
-		intake:   intake,
-		reporter: report.New(o.Report),
-		names:    make(map[net.Listener]string),
-		packets:  make(map[string]*packetConn),
-		carriers: make(map[string]*Carrier),
-		states:   make(map[string]*state),
-		owned:    make(chan struct{}),
-		stop:     make(chan struct{}),
+		o:       o.withDefaults(),
+		ctx:     ctx,
+		set:     set,
+		manager: manager,
+		intake:  intake,
+		owned:   make(chan struct{}),
+		stop:    make(chan struct{}),
 	}
 	s.store.manager = manager
 	s.generation.Store(generation)
-	s.epoch.Store(newEpoch(s))
+	s.env = resource.Env{
+		Report:     report.New(o.Report),
+		Generation: s.generation.Load,
+		Leaving:    s.leaving.Load,
+		Stores:     s.store.available,
+		Owned:      s.owned,
+		Rotation:   &s.rotation,
+		Announce:   s.writeManifest,
+	}
+	s.enter(&period{Period: resource.NewPeriod()})
+	s.parts.init(&s.env, s.o)
 	return s
 }
 
 // Close closes everything that was opened for a Service that does not run. After
 // Run has begun it does nothing.
 func (s *Service) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running || s.closed {
+	if !s.parts.close() {
 		return nil
 	}
-	s.closed = true
 	return s.closeAll()
 }
 
 // closeAll closes what the Service still has.
 func (s *Service) closeAll() error {
 	s.report(s.rotation.End())
-	for ln := range s.names {
-		ln.Close() // most are closed already
-	}
-	for _, p := range s.packets {
-		p.Close()
-	}
-	e := s.epoch.Load()
-	e.endCarry(ErrDraining)
-	e.endFinish(ErrDraining)
+	s.parts.closeSockets()
+	s.period.Load().End()
 	if s.intake != nil {
 		s.intake.Close()
 	}
@@ -160,15 +142,8 @@ func (s *Service) closeAll() error {
 }
 
 // change runs f, which adds to what the service consists of.
-func (s *Service) change(f func() error) error {
-	s.mu.Lock()
-	err := ErrRunning
-	if !s.running && !s.closed {
-		err = f()
-	}
-	later := s.later
-	s.later = nil
-	s.mu.Unlock()
+func (s *Service) change(f func(p *parts) error) error {
+	later, err := s.parts.change(f)
 	for _, err := range later {
 		s.report(err)
 	}
@@ -197,8 +172,8 @@ func (s *Service) Generation() uint64 { return s.generation.Load() }
 // may. Where this generation resumes, since its successor has failed, f is called
 // again.
 func (s *Service) Go(f func(context.Context) error) error {
-	return s.change(func() error {
-		s.background = append(s.background, f)
+	return s.change(func(p *parts) error {
+		p.funcs.Add(f)
 		return nil
 	})
 }
@@ -210,8 +185,8 @@ func (s *Service) Go(f func(context.Context) error) error {
 // Options.ReloadTimeout, or when the service is to stop. The reload of an f that does
 // not return soon after that has failed, and so has every other until it does.
 func (s *Service) OnReload(f func(context.Context) error) error {
-	return s.change(func() error {
-		s.reloads = append(s.reloads, f)
+	return s.change(func(p *parts) error {
+		p.reloads = append(p.reloads, f)
 		return nil
 	})
 }
@@ -224,7 +199,7 @@ func (s *Service) Owned() <-chan struct{} { return s.owned }
 // Draining is closed when the drain begins, after Options.LameDuck: for those who
 // wait for something, such as Owned, that will not come any more. Where this
 // generation resumes, since its successor has failed, there is another one.
-func (s *Service) Draining() <-chan struct{} { return s.epoch.Load().finishing.Done() }
+func (s *Service) Draining() <-chan struct{} { return s.period.Load().Finishing.Done() }
 
 func (s *Service) isOwned() bool {
 	select {

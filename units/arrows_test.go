@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	internal + "fd":         nil,
 	internal + "fd/fdtest":  nil,
 	internal + "sockets":    nil,
+	internal + "tlstest":    nil,
 	internal + "report":     {"handoff/parcel"},
 	internal + "rotation":   {internal + "procnet", internal + "report", internal + "fd"},
 	internal + "workers":    {internal + "procnet", "activation"},

@@ -1,10 +1,11 @@
-package handoff
+package resource
 
 import (
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -15,9 +16,10 @@ import (
 type gate struct {
 	net.Listener
 	rotation membership
-	name     string // empty where the listener is not from Listen
+	name     string // empty where the listener is not the Service's
 	secure   bool   // TLS is spoken on its connections
 	once     sync.Once
+	stopped  atomic.Bool // by stop: that a server serves it no longer is no failure
 	closed   chan struct{}
 }
 
@@ -36,6 +38,16 @@ func newGate(m membership, ln net.Listener, name string, secure bool) *gate {
 // again returns a gate that is open, to the same listener.
 func (g *gate) again() *gate {
 	return newGate(g.rotation, g.Listener, g.name, g.secure)
+}
+
+// isClosed reports whether it was closed, by stop or by a server that stops.
+func (g *gate) isClosed() bool {
+	select {
+	case <-g.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // carries reports whether the connections can be carried.
@@ -59,6 +71,7 @@ func (g *gate) open() {
 
 // stop stops accepting, and closes the listener if final.
 func (g *gate) stop(final bool) {
+	g.stopped.Store(true)
 	g.Close()
 	if final {
 		g.Listener.Close()
@@ -73,10 +86,8 @@ func (g *gate) Accept() (net.Conn, error) {
 		if err == nil {
 			return c, nil
 		}
-		select {
-		case <-g.closed:
+		if g.isClosed() {
 			return nil, fmt.Errorf("accept %v: %w", g.Addr(), net.ErrClosed)
-		default:
 		}
 		back := g.rotation.Returning()
 		switch {

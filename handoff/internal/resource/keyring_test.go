@@ -1,39 +1,16 @@
-package handoff
+package resource
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/tlstest"
 	"github.com/holdfast-go/holdfast/units/poll"
 )
-
-// certificate makes one for localhost.
-func certificate() (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		DNSNames:     []string{"localhost"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
-}
 
 // handshake reports whether a client with that cache resumes.
 func handshake(t *testing.T, server *tls.Config, cache tls.ClientSessionCache, version uint16) bool {
@@ -73,7 +50,7 @@ func handshake(t *testing.T, server *tls.Config, cache tls.ClientSessionCache, v
 }
 
 func TestKeyring(t *testing.T) {
-	cert, err := certificate()
+	cert, err := tlstest.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package handoff
+package resource
 
 import (
 	"crypto/hmac"

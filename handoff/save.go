@@ -1,0 +1,80 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/resource"
+	"github.com/holdfast-go/holdfast/handoff/parcel"
+)
+
+// saved are the resources that were saved since the service last began to serve, and the
+// name of the parcel of each in the store; "" where that failed.
+type saved map[resource.Saver]string
+
+// saveAll leaves what is saved for the next generation: each in a parcel of its own, which
+// a generation that cannot read it leaves as it is. One that takes all its time does not
+// take that of the others.
+func (s *Service) saveAll(ctx context.Context) error {
+	var errs []error
+	s.saved = make(saved)
+	for _, r := range s.parts.resources.Savers() {
+		if err := s.save(ctx, r); err != nil {
+			errs = append(errs, fmt.Errorf("handoff: save %v: %w: %w", r, ErrLost, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Service) save(ctx context.Context, r resource.Saver) error {
+	type result struct {
+		e  parcel.Entry
+		ok bool
+	}
+	saved := make(chan result, 1)
+	saving, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
+	defer cancel()
+	err := resource.Within(saving, func(ctx context.Context) error {
+		e, ok, err := r.Save(ctx)
+		saved <- result{e, ok}
+		return err
+	})
+	if err != nil {
+		s.saved[r] = ""
+		return err
+	}
+	got := <-saved
+	if !got.ok {
+		return nil
+	}
+	name := protocol.UniqueName(protocol.ParcelPrefix)
+	s.saved[r] = name
+	ctx, cancel = context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if err := s.store.leave(ctx, name, 0, got.e); err != nil {
+		return err
+	}
+	s.env.Report.Count.StatesOut.Add(1)
+	return nil
+}
+
+// resumeAll goes on with what was saved.
+func (s *Service) resumeAll() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
+	defer cancel()
+	var errs []error
+	for r, name := range s.saved {
+		// A later successor must not find it before what will be saved for it.
+		if name != "" {
+			s.report(s.store.remove(ctx, name))
+		}
+		if err := resource.Within(ctx, r.Resume); err != nil {
+			errs = append(errs, fmt.Errorf("handoff: resume %v: %w", r, err))
+		}
+	}
+	s.saved = nil
+	s.report(s.manager.Barrier(ctx))
+	return errors.Join(errs...)
+}
