@@ -72,7 +72,7 @@ var arrows = map[string][]string{
 	// handoffd's side. Its parts do not know the supervisor that holds them.
 	internal + "process":     {internal + "generation", internal + "fd", internal + "report", "activation"},
 	internal + "storeserver": {internal + "protocol", internal + "fd", internal + "delivery", "activation", "handoff/parcel", "notify"},
-	internal + "reexec":      {internal + "process", internal + "fd"},
+	internal + "reexec":      {internal + "generation", internal + "process", internal + "fd"},
 	internal + "supervisor": {
 		internal + "generation", internal + "process", internal + "storeserver", internal + "manager", internal + "reexec",
 		internal + "rotation", internal + "workers", internal + "sockets", internal + "protocol", internal + "fd",
@@ -80,7 +80,7 @@ var arrows = map[string][]string{
 	},
 
 	// The command. Only its daemon knows the supervisor.
-	daemon + "daemon":  {internal + "supervisor", internal + "control", internal + "sockets", internal + "fd"},
+	daemon + "daemon":  {internal + "supervisor", internal + "reexec", internal + "control", internal + "sockets", internal + "fd"},
 	daemon + "tools":   {"units", "units/check"},
 	"handoff/handoffd": {daemon + "daemon", daemon + "tools", internal + "supervisor", internal + "control", internal + "rotation", "units", "units/check", "units/programs"},
 

@@ -66,7 +66,7 @@ func program() error {
 }
 
 // verb runs a verb, and returns what it prints and exits with. What run does to its
-// process (see supervisor.BlockSignals) must not be done to that of the tests.
+// process (see reexec.BlockSignals) must not be done to that of the tests.
 func verb(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	if len(args) > 0 && args[0] == "run" {

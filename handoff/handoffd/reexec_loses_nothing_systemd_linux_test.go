@@ -154,7 +154,7 @@ func TestReexecUnderLoad(t *testing.T) {
 // TestReexecToBadPrograms: what cannot go on does not take over, and what can does.
 func TestReexecToBadPrograms(t *testing.T) {
 	const module = "github.com/holdfast-go/holdfast/handoff/"
-	alien := buildWith(t, module+"internal/supervisor.stateVersion", "99")
+	alien := buildWith(t, module+"internal/reexec.stateVersion", "99")
 	newer := buildWith(t, "main.version", "2.0.0")
 	script := func(m *systemdtest.Machine, mode os.FileMode, text string) func(string) {
 		return func(path string) { m.WriteFile(path, []byte(text), mode) }

@@ -24,9 +24,9 @@
 // knows, with the descriptors' numbers, and executes another one, which begins
 // with Inherit instead of New:
 //
-//	heir, err := supervisor.Inherit()
-//	if heir != nil {
-//		s, err = heir.Restore(o)
+//	successor, err := supervisor.Inherit()
+//	if successor != nil {
+//		s, err = successor.Restore(o)
 //	}
 //
 // A generation has a cgroup of its own below that of the service where the

@@ -50,3 +50,17 @@ func (l mainLoop) answers(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// untilEnded returns a context that ends with ctx, and with the loop; then ErrEnded is
+// its cause.
+func (l mainLoop) untilEnded(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-l.ended:
+			cancel(ErrEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

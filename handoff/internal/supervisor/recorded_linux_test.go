@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 )
 
 // TestRecordedStates reads states that earlier handoffds have left, and writes each back
@@ -26,12 +27,12 @@ func TestRecordedStates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st, err := parseState(want)
-		if err != nil {
+		st := new(state)
+		if err := reexec.Unmarshal(want, st); err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		got, err := st.encode()
+		got, err := reexec.Marshal(st)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue

@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"strconv"
-	"syscall"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 )
 
 // ErrReexecuting: this program is being replaced already.
@@ -25,7 +19,7 @@ var ErrReexecuting = errors.New("handoffd is being replaced already")
 type Image struct {
 	Path string
 	Args []string
-	// Keep returns what it gets besides: see Heir. It is called twice: before the
+	// Keep returns what it gets besides: see Successor. It is called twice: before the
 	// new program is tried, and, when nothing happens any more, before it is executed.
 	// pending are the numbers of the calls that have no answer yet.
 	Keep func(pending []uint64) (Kept, error)
@@ -33,6 +27,9 @@ type Image struct {
 	// have been passed on to the supervisor; listen takes that back.
 	Deafen func() (listen func())
 }
+
+// A TrialError says why a program cannot take the place of this one.
+type TrialError = reexec.TrialError
 
 // Kept is what a program leaves to the next one besides the supervisor's state. The
 // supervisor closes the files, and calls Release, if it is not nil, when this
@@ -156,85 +153,59 @@ func (s *Supervisor) execute(i Image) error {
 	if err := awaitTold(s.manager.Mark()); err != nil {
 		return err
 	}
-	st, files, err := s.capture()
-	defer func() { fd.CloseAll(files) }()
+	files := new(reexec.Files)
+	defer files.Close()
+	st, err := s.snapshot(files)
 	if err != nil {
 		return err
 	}
 	kept, err := i.Keep(st.Callers)
 	defer kept.release()
-	files = st.keep(kept, files)
+	st.keep(kept, files)
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		fd.With(f, func(fd int) error {
-			st.Descriptors = append(st.Descriptors, fd)
-			return nil
-		})
-	}
-	memory, err := st.seal()
-	if err != nil {
-		return err
-	}
-	files = append(files, memory)
-	env := append(os.Environ(), s.manager.Environ()...)
-	fd.With(memory, func(fd int) error {
-		env = append(env, envState+"="+strconv.Itoa(fd))
-		return nil
-	})
 	s.log.Info("replacing this program", "program", i.Path)
-	return replaceProgram(i.Path, i.Args, env, files)
+	return reexec.Replace(reexec.Program{Path: i.Path, Args: i.Args}, st, files, append(os.Environ(), s.manager.Environ()...))
+}
+
+// try has the new program read the state as a child. One that could not go on is a
+// *TrialError.
+func (s *Supervisor) try(ctx context.Context, i Image) error {
+	files := new(reexec.Files)
+	defer files.Close()
+	var st *state
+	err := s.call(func() (err error) {
+		st, err = s.snapshot(files)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	kept, err := i.Keep(st.Callers)
+	kept.release()
+	st.keep(kept, files)
+	if err != nil {
+		return err
+	}
+	// Run waits for the end of the child.
+	ctx, cancel := s.untilEnded(ctx)
+	defer cancel()
+	// It must have no way to speak for the service.
+	version, err := reexec.Try(ctx, s.runner, reexec.Program{Path: i.Path, Args: i.Args}, st, files, without(os.Environ(), "RUNTIME_DIRECTORY"))
+	switch {
+	case errors.Is(context.Cause(ctx), ErrEnded):
+		return ErrEnded
+	case err == nil:
+		s.log.Debug("the new program can take over", "program", i.Path, "version", version)
+	}
+	return err
 }
 
 func (k Kept) release() {
 	if k.Release != nil {
 		k.Release()
 	}
-}
-
-// replaceProgram is execve(2) with files left open. It returns only if it fails,
-// and then all is as before.
-func replaceProgram(path string, args, env []string, files []*os.File) error {
-	syscall.ForkLock.Lock() // no child gets them
-	defer syscall.ForkLock.Unlock()
-	closeOnExec := func(flag int) (err error) {
-		for _, f := range files {
-			e := fd.With(f, func(fd int) error {
-				_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, flag)
-				return os.NewSyscallError("fcntl", err)
-			})
-			if e != nil {
-				err = e
-			}
-		}
-		return err
-	}
-	defer closeOnExec(unix.FD_CLOEXEC)
-	if err := closeOnExec(0); err != nil {
-		return err
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var mask unix.Sigset_t
-	all := everySignal()
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &mask); err != nil {
-		return os.NewSyscallError("rt_sigprocmask", err)
-	}
-	defer unix.PthreadSigmask(unix.SIG_SETMASK, &mask, nil)
-	// Package syscall gives the new program the limit that this one was started
-	// with, and does not take that back.
-	var limit unix.Rlimit
-	if unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit) == nil {
-		defer setOpenFiles(limit)
-	}
-	return fmt.Errorf("execute %s: %w", path, syscall.Exec(path, args, env))
-}
-
-// setOpenFiles sets the limit without the knowledge of package syscall, which
-// would from then on pass it on to generations.
-func setOpenFiles(limit unix.Rlimit) {
-	unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 }
 
 // unfit says why this program cannot be replaced now.

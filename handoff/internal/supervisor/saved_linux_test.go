@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
@@ -46,16 +47,16 @@ func TestSavedState(t *testing.T) {
 // that to save the same; and, if all is set, that every field has a value.
 func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	t.Helper()
-	want, files, err := before.capture()
-	defer func() { fd.CloseAll(files) }()
+	files, gotFiles, laterFiles := new(reexec.Files), new(reexec.Files), new(reexec.Files)
+	defer files.Close()
+	defer gotFiles.Close()
+	defer laterFiles.Close()
+	want, err := before.snapshot(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = want.keep(Kept{Data: []byte("clients"), Files: []*os.File{fdtest.Memfd(t)}}, files)
-	for range files {
-		want.Descriptors = append(want.Descriptors, 0)
-	}
-	h := heirOf(t, want, files)
+	want.keep(Kept{Data: []byte("clients"), Files: []*os.File{fdtest.Memfd(t)}}, files)
+	h := successorOf(t, want, files)
 	if all {
 		set := make(map[string]bool)
 		fields(reflect.ValueOf(*want), "", set)
@@ -69,8 +70,7 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	defer after.stops.beside.Wait()
 	defer after.close()
 	defer close(after.ended) // for those who post
-	got, gotFiles, err := after.capture()
-	defer func() { fd.CloseAll(gotFiles) }()
+	got, err := after.snapshot(gotFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +81,8 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	if err := after.store.Watch(after.post); err != nil {
 		t.Fatal(err)
 	}
-	after.goOn(h.st)
-	later, laterFiles, err := after.capture()
-	fd.CloseAll(laterFiles)
+	after.continueFrom(h.st)
+	later, err := after.snapshot(laterFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +90,14 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	for i := range got.Processes {
 		got.Processes[i].Alive, got.Processes[i].Guarded = later.Processes[i].Alive, later.Processes[i].Guarded
 	}
-	gotFiles = got.keep(Kept{Data: h.Data, Files: duplicates(t, h.Files)}, gotFiles)
+	got.keep(Kept{Data: h.Data, Files: duplicates(t, h.Files)}, gotFiles)
 
 	if got.Reexecs != want.Reexecs+1 {
 		t.Errorf("after %d replacements it counts %d", want.Reexecs, got.Reexecs)
 	}
 	got.Reexecs = want.Reexecs
-	got.Version, got.Descriptors = want.Version, want.Descriptors
-	renumber(t, reflect.ValueOf(got).Elem(), gotFiles, files)
+	got.Header = want.Header
+	renumber(t, reflect.ValueOf(got).Elem(), gotFiles.List(), files.List())
 	for _, st := range []*state{got, want} {
 		for i := range st.Timers {
 			st.Timers[i].Left = st.Timers[i].Left.Round(time.Hour)
@@ -230,18 +229,19 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	return p
 }
 
-// heirOf returns what the next program finds, with descriptors of its own.
-func heirOf(t *testing.T, st *state, files []*os.File) *Heir {
+// successorOf returns what the next program finds, with descriptors of its own.
+func successorOf(t *testing.T, st *state, files *reexec.Files) *Successor {
 	t.Helper()
-	for i, f := range files {
-		st.Descriptors[i] = raw(t, f)
+	st.PID = os.Getpid()
+	for _, f := range files.List() {
+		st.Descriptors = append(st.Descriptors, raw(t, f))
 	}
-	memory, err := st.seal()
+	memory, err := reexec.Seal(st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer memory.Close()
-	t.Setenv(envState, strconv.Itoa(raw(t, memory)))
+	t.Setenv("HANDOFFD_STATE", strconv.Itoa(raw(t, memory)))
 	h, err := Inherit()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,27 +10,14 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 )
 
-// stateVersion is raised by every change that another program would misunderstand,
-// new fields included. It is a variable so that a test can build a program of
-// another version.
-var stateVersion = "1"
-
-// maxState bounds a state, in bytes. It takes some hundred for each generation,
-// entry and caller, which are all bounded.
-const maxState = 8 << 20
-
-// ErrState is a state that this program cannot go on with.
-var ErrState = errors.New("state of another version, or none at all")
-
 // A state is what one program leaves for the next one in the same process.
-// Descriptors are in one list, and elsewhere they are refs to it.
+// A new field must be one that programs of before may ignore: see package reexec.
 type state struct {
-	Version     string `json:"version"`
-	PID         int    `json:"pid"` // of the process, by which a state that strayed is known
-	Descriptors []int  `json:"descriptors"`
+	reexec.Header
 
 	Machine   json.RawMessage `json:"machine"`
 	Timers    []timerState    `json:"timers,omitempty"`
@@ -85,52 +71,21 @@ type (
 	}
 )
 
-func (st *state) encode() ([]byte, error) {
-	st.Version = stateVersion
-	b, err := json.Marshal(st)
-	if err == nil && len(b) > maxState {
-		err = fmt.Errorf("%d bytes, and at most %d are read", len(b), maxState)
+// Places lists the places of all descriptors.
+func (st *state) Places() []ref {
+	refs := append(st.storeState.Files(), st.Files...)
+	for _, s := range st.Sockets {
+		refs = append(refs, s.File)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("write the state: %w", err)
+	for _, p := range st.Processes {
+		refs = append(refs, p.Receiver, p.Deliverer)
+		refs = append(refs, p.State.Files()...)
 	}
-	return b, nil
+	return refs
 }
 
-// parseState reads what encode has written. An error is ErrState.
-func parseState(b []byte) (*state, error) {
-	var head struct {
-		Version string `json:"version"`
-	}
-	if err := json.Unmarshal(b, &head); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if head.Version != stateVersion {
-		return nil, fmt.Errorf("%w: version %q, and this program reads %q", ErrState, head.Version, stateVersion)
-	}
-	st := new(state)
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	err := d.Decode(st)
-	if err == nil {
-		err = st.check()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	return st, nil
-}
-
-// check says what encode would not have written.
-func (st *state) check() error {
-	for i, fd := range st.Descriptors {
-		if fd < 3 || slices.Contains(st.Descriptors[:i], fd) {
-			return fmt.Errorf("descriptor %d", fd)
-		}
-	}
-	if err := st.checkRefs(); err != nil {
-		return err
-	}
+// Check says what snapshot would not have returned.
+func (st *state) Check() error {
 	for i, t := range st.Timers {
 		if slices.ContainsFunc(st.Timers[:i], func(o timerState) bool { return o.Timer == t.Timer }) {
 			return fmt.Errorf("timer %d is there twice", t.Timer)
@@ -153,31 +108,8 @@ func (st *state) check() error {
 	if err := st.storeState.Check(); err != nil {
 		return err
 	}
-	if st.PID < 1 || st.Runtime == "" {
-		return fmt.Errorf("PID %d, sockets in %q", st.PID, st.Runtime)
-	}
-	return nil
-}
-
-// checkRefs sees to it that each descriptor has one use.
-func (st *state) checkRefs() error {
-	used := make([]bool, len(st.Descriptors))
-	refs := append(st.storeState.Files(), st.Files...)
-	for _, s := range st.Sockets {
-		refs = append(refs, s.File)
-	}
-	for _, p := range st.Processes {
-		refs = append(refs, p.Receiver, p.Deliverer)
-		refs = append(refs, p.State.Files()...)
-	}
-	for _, r := range refs {
-		if r < 1 || int(r) > len(used) || used[r-1] {
-			return fmt.Errorf("a reference to descriptor %d of %d, or two", r, len(used))
-		}
-		used[r-1] = true
-	}
-	if i := slices.Index(used, false); i >= 0 {
-		return fmt.Errorf("descriptor %d is for nothing", i+1)
+	if st.Runtime == "" {
+		return errors.New("no folder for sockets")
 	}
 	return nil
 }

@@ -6,26 +6,21 @@ import (
 	"errors"
 	"os"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/holdfast-go/holdfast/handoff/internal/fd"
-	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
-	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
 // someState is one in which everything is there.
 func someState() *state {
 	return &state{
-		Version: stateVersion, PID: 7, Descriptors: []int{5, 6, 7, 8, 9, 10, 11},
+		Header:  reexec.Header{PID: 7, Descriptors: []int{5, 6, 7, 8, 9, 10, 11}},
 		Machine: json.RawMessage(`{"version":1}`), Timers: []timerState{{1, time.Second}, {2, -time.Second}},
 		Processes: []processState{{
 			Number: 3, Program: "/bin/app", Began: time.Unix(1, 0).UTC(),
@@ -50,20 +45,15 @@ func someState() *state {
 	}
 }
 
-// TestState: what is read is what was written, and nobody can change it.
+// TestState: what is read is what was written.
 func TestState(t *testing.T) {
-	leaktest.Check(t)
 	want := someState()
-	f, err := want.seal()
+	b, err := reexec.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte("x"), 0); !errors.Is(err, unix.EPERM) {
-		t.Errorf("it can be changed: %v", err)
-	}
-	got, err := unseal(f)
-	if err != nil || !reflect.DeepEqual(got, want) {
+	got := new(state)
+	if err := reexec.Unmarshal(b, got); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 	// A field that the encoding leaves out would be lost.
@@ -73,8 +63,55 @@ func TestState(t *testing.T) {
 			t.Errorf("the test leaves %s out", v.Type().Field(i).Name)
 		}
 	}
-	if _, err := unseal(fdtest.Memfd(t)); !errors.Is(err, ErrState) {
-		t.Errorf("a file that is not sealed: %v", err)
+}
+
+// TestKeysDiffer: where two parts had one key, encoding/json would drop both, and say
+// nothing.
+func TestKeysDiffer(t *testing.T) {
+	for _, of := range []reflect.Type{reflect.TypeFor[state](), reflect.TypeFor[processState]()} {
+		seen := make(map[string]bool)
+		for _, f := range reflect.VisibleFields(of) {
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous && key == "":
+			case key == "" || seen[strings.ToLower(key)]:
+				t.Errorf("%v: the key %q of %s is there twice, or none", of, key, f.Name)
+			}
+			seen[strings.ToLower(key)] = true
+		}
+		if len(seen) < 15 {
+			t.Errorf("%v has %d keys", of, len(seen))
+		}
+	}
+}
+
+// TestLaterState: keys that a later program writes are ignored, in every part.
+func TestLaterState(t *testing.T) {
+	b, err := os.ReadFile("testdata/states/2026-11-full.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := new(state)
+	if err := reexec.Unmarshal(b, want); err != nil {
+		t.Fatal(err)
+	}
+	later := bytes.ReplaceAll(b, []byte(`{"`), []byte(`{"later":{"a":[1]},"`))
+	if n := bytes.Count(later, []byte("later")); n < 20 {
+		t.Fatalf("%d new keys", n)
+	}
+	// A map of numbers has no keys to come.
+	later = bytes.ReplaceAll(later, []byte(`{"later":{"a":[1]},"2":8}`), []byte(`{"2":8}`))
+	later = bytes.ReplaceAll(later, []byte(`{"later":{"a":[1]},"3":["state"]}`), []byte(`{"3":["state"]}`))
+	got := new(state)
+	if err := reexec.Unmarshal(later, got); err != nil {
+		t.Fatal(err)
+	}
+	m, err := generation.Restore(generation.Options{}, got.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Machine, err = m.Snapshot(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, got %+v, want %+v", err, got, want)
 	}
 }
 
@@ -85,13 +122,6 @@ func TestStateRefusals(t *testing.T) {
 		change func(st *state)
 		want   string
 	}{
-		{"of another version", func(st *state) { st.Version = "0" }, `version "0"`},
-		{"a standard descriptor", func(st *state) { st.Descriptors[0] = 2 }, "descriptor 2"},
-		{"a descriptor twice", func(st *state) { st.Descriptors[0] = 6 }, "descriptor 6"},
-		{"a descriptor for nothing", func(st *state) { st.Files = nil }, "descriptor 7 is for nothing"},
-		{"no such descriptor", func(st *state) { st.Files[0] = 8 }, "reference to descriptor 8 of 7"},
-		{"no descriptor", func(st *state) { st.Memory = 0 }, "reference to descriptor 0"},
-		{"two uses", func(st *state) { st.Sockets[0].File = 1 }, "or two"},
 		{"a timer twice", func(st *state) { st.Timers[1].Timer = 1 }, "timer 1"},
 		{"a generation twice", func(st *state) {
 			st.Processes = append(st.Processes, st.Processes[0])
@@ -104,67 +134,23 @@ func TestStateRefusals(t *testing.T) {
 		{"no cgroup", func(st *state) { st.Processes[0].Cgroup = "" }, "cgroup"},
 		{"a cgroup elsewhere", func(st *state) { st.Processes[0].Cgroup = "/sys/fs/cgroup/b/gen-3" }, "cgroup"},
 		{"a caller of the future", func(st *state) { st.Callers[0] = 6 }, "caller 6 of 5"},
-		{"no PID", func(st *state) { st.PID = 0 }, "PID 0"},
 		{"no store", func(st *state) { st.Limit = 0 }, "0 entries"},
 	} {
 		st := someState()
 		c.change(st)
-		b, err := json.Marshal(st)
+		b, err := reexec.Marshal(st)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseState(b); !errors.Is(err, ErrState) || !strings.Contains(err.Error(), c.want) {
+		if err := reexec.Unmarshal(b, new(state)); !errors.Is(err, reexec.ErrState) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
-	}
-	st := someState()
-	st.Data = make([]byte, maxState)
-	if _, err := st.encode(); err == nil || !strings.Contains(err.Error(), "at most") {
-		t.Errorf("a state that is too large: %v", err)
-	}
-}
-
-// TestInherit: variables that lead to no state.
-func TestInherit(t *testing.T) {
-	if h, err := Inherit(); h != nil || err != nil {
-		t.Errorf("without them: %v, %v", h, err)
-	}
-	foreign, err := someState().seal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer foreign.Close()
-	number := func(f *os.File) (text string) {
-		err := fd.With(f, func(fd int) error {
-			dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) // Inherit closes it
-			text = strconv.Itoa(dup)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	for text, want := range map[string]string{
-		"":                      "want a descriptor",
-		"2":                     "want a descriptor",
-		"no":                    "want a descriptor",
-		number(fdtest.Memfd(t)): "no sealed file",
-		number(foreign):         "it is of process 7",
-	} {
-		t.Setenv(envState, text)
-		if h, err := Inherit(); h != nil || !errors.Is(err, ErrState) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, %v, want %q", text, h, err, want)
-		}
-		if _, ok := os.LookupEnv(envState); ok {
-			t.Errorf("%q stays", text)
 		}
 	}
 }
 
 // FuzzState: a state is understood whole, or refused.
 func FuzzState(f *testing.F) {
-	b, err := someState().encode()
+	b, err := reexec.Marshal(someState())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -174,22 +160,22 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"version":"1"}`))
 	f.Add([]byte("garbage"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := parseState(b)
-		if err != nil {
-			if !errors.Is(err, ErrState) {
+		st := new(state)
+		if err := reexec.Unmarshal(b, st); err != nil {
+			if !errors.Is(err, reexec.ErrState) {
 				t.Fatal(err)
 			}
 			return
 		}
-		again, err := st.encode()
+		again, err := reexec.Marshal(st)
 		if err != nil {
 			t.Fatal(err)
 		}
-		same, err := parseState(again)
-		if err != nil {
+		same := new(state)
+		if err := reexec.Unmarshal(again, same); err != nil {
 			t.Fatalf("%v: %s", err, again)
 		}
-		if last, err := same.encode(); err != nil || !bytes.Equal(last, again) {
+		if last, err := reexec.Marshal(same); err != nil || !bytes.Equal(last, again) {
 			t.Fatalf("%v: %s, and then %s", err, again, last)
 		}
 	})

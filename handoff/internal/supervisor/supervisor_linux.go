@@ -39,7 +39,7 @@ type Supervisor struct {
 	mainLoop
 
 	reexecuting sync.Mutex // held while this program is being replaced
-	heir        *Heir      // what Run goes on with; nil: it starts
+	successor   *Successor // what Run goes on with; nil: it starts
 
 	// All below is Run's alone.
 	machine   *machine
@@ -200,8 +200,8 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 		<-s.manager.Probed()
 		s.post(s.store.CopyAllUp)
 	}()
-	if s.heir != nil {
-		s.goOn(s.heir.st)
+	if s.successor != nil {
+		s.continueFrom(s.successor.st)
 	} else {
 		s.feed(generation.Start{Last: s.store.LastGeneration()})
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
 )
 
@@ -72,7 +73,7 @@ func (r *replacement) keep(pending []uint64) (supervisor.Kept, error) {
 
 // kept returns what keep has kept: the clients, and the socket behind them. Where
 // there was none it is nil.
-func kept(h *supervisor.Heir) (*control.Listener, []control.Carried, error) {
+func kept(h *supervisor.Successor) (*control.Listener, []control.Carried, error) {
 	if len(h.Files) == 0 {
 		return nil, nil, nil
 	}
@@ -94,7 +95,7 @@ func kept(h *supervisor.Heir) (*control.Listener, []control.Carried, error) {
 func blockSignals(log *slog.Logger) {
 	path, err := ownPath()
 	if err == nil {
-		err = supervisor.BlockSignals(path)
+		err = reexec.BlockSignals(path)
 	}
 	if err != nil {
 		log.Warn("signals may be lost while handoffd replaces itself", "error", err)

@@ -31,36 +31,36 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	// systemd has it ignored, and the Go runtime ends the process for it all the same
 	// where nobody reads standard error any more.
 	signal.Ignore(syscall.SIGPIPE)
-	heir, err := supervisor.Inherit()
+	successor, err := supervisor.Inherit()
 	if err != nil {
 		return 0, err
 	}
-	if heir == nil {
+	if successor == nil {
 		blockSignals(log)
 	}
 	// Before the first generation is ready: from then on the manager may reload.
 	ear := newEar()
 	defer ear.close()
-	if heir != nil && heir.OnTrial() {
-		if _, err := newSupervisor(o.Supervisor, heir); err != nil {
+	if successor != nil && successor.OnTrial() {
+		if _, err := newSupervisor(o.Supervisor, successor); err != nil {
 			return 0, err
 		}
-		return 0, heir.Pass(o.Version)
+		return 0, successor.Pass(o.Version)
 	}
-	pid, file, err := openFiles(o, log, heir != nil)
+	pid, file, err := openFiles(o, log, successor != nil)
 	if err != nil {
 		return 0, err
 	}
 	defer pid.close()
 	defer file.close()
-	s, err := newSupervisor(o.Supervisor, heir)
+	s, err := newSupervisor(o.Supervisor, successor)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &replacement{s: s, ear: ear, log: log}
-	r.control = openControl(o, log, controlled{s, r, o.Version}, heir)
+	r.control = openControl(o, log, controlled{s, r, o.Version}, successor)
 	var beside sync.WaitGroup
 	beside.Go(func() { r.control.serve(ctx) })
 	beside.Go(func() { file.follow(ctx, s) })
@@ -94,9 +94,9 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 
 // newSupervisor returns one that starts, or that goes on where the program before
 // stood.
-func newSupervisor(o supervisor.Options, heir *supervisor.Heir) (*supervisor.Supervisor, error) {
-	if heir != nil {
-		return heir.Restore(o)
+func newSupervisor(o supervisor.Options, successor *supervisor.Successor) (*supervisor.Supervisor, error) {
+	if successor != nil {
+		return successor.Restore(o)
 	}
 	return supervisor.New(o)
 }

@@ -8,7 +8,7 @@ import (
 
 // The signals to which Run listens beside SIGTERM, SIGINT and SIGHUP. These
 // three wait when they are sent while handoffd replaces itself: see
-// supervisor.BlockSignals. For the others the Go runtime has no such place.
+// reexec.BlockSignals. For the others the Go runtime has no such place.
 const (
 	SignalStop   = syscall.SIGUSR1
 	SignalReexec = syscall.SIGUSR2

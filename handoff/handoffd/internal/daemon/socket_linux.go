@@ -17,7 +17,7 @@ type controller struct {
 }
 
 // openControl makes the socket, or goes on with that of the program before.
-func openControl(o Options, log *slog.Logger, s control.Supervisor, heir *supervisor.Heir) *controller {
+func openControl(o Options, log *slog.Logger, s control.Supervisor, successor *supervisor.Successor) *controller {
 	ctl := &controller{log: log}
 	server := control.Options{
 		Version: o.Version,
@@ -25,8 +25,8 @@ func openControl(o Options, log *slog.Logger, s control.Supervisor, heir *superv
 	}
 	var err error
 	switch {
-	case heir != nil:
-		ctl.listener, server.Carried, err = kept(heir)
+	case successor != nil:
+		ctl.listener, server.Carried, err = kept(successor)
 	case o.Control == "":
 		log.Warn("no control socket: neither --control nor RUNTIME_DIRECTORY says where")
 	default:

@@ -1,4 +1,4 @@
-package supervisor
+package reexec
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ const envBlocked = "HANDOFFD_SIGNALS_BLOCKED"
 
 // BlockSignals makes this program start anew with all signals blocked, if it was
 // not, and then does not return: path is this program. A signal that is sent while
-// Reexec replaces the program then waits until somebody in the new one asks for it
+// Replace replaces the program then waits until somebody in the new one asks for it
 // (signal.Notify). Without that the Go runtime would take and forget it, since it
 // goes by the signal mask that the program was started with.
 //
@@ -25,7 +25,7 @@ func BlockSignals(path string) error {
 	defer runtime.UnlockOSThread()
 	var now unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &now); err != nil {
-		return fmt.Errorf("supervisor: block signals: %w", err)
+		return fmt.Errorf("reexec: block signals: %w", err)
 	}
 	_, again := os.LookupEnv(envBlocked)
 	os.Unsetenv(envBlocked)
@@ -34,11 +34,11 @@ func BlockSignals(path string) error {
 	}
 	all := everySignal()
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
-		return fmt.Errorf("supervisor: block signals: %w", err)
+		return fmt.Errorf("reexec: block signals: %w", err)
 	}
 	err := syscall.Exec(path, os.Args, append(os.Environ(), envBlocked+"=1"))
 	unix.PthreadSigmask(unix.SIG_SETMASK, &now, nil)
-	return fmt.Errorf("supervisor: block signals: execute %s: %w", path, err)
+	return fmt.Errorf("reexec: block signals: execute %s: %w", path, err)
 }
 
 func everySignal() unix.Sigset_t {
