@@ -20,6 +20,7 @@ var someTime = time.Date(2026, 11, 22, 1, 2, 3, 4000, time.UTC)
 type fake struct {
 	reload func(ctx context.Context, r ReloadRequest) (Verdict, error) // instead of its own
 	reexec func(ctx context.Context) error
+	drain  func() // called by Drain and Undrain
 
 	mu       sync.Mutex
 	status   Status
@@ -106,6 +107,9 @@ func (s *fake) Commit(context.Context) (Verdict, error) { return s.end(ActionCom
 func (s *fake) Abort(context.Context) (Verdict, error)  { return s.end(ActionAbort) }
 
 func (s *fake) Drain(_ context.Context, lameDuck time.Duration) (Verdict, error) {
+	if s.drain != nil {
+		s.drain()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lameDuck = lameDuck
@@ -113,6 +117,9 @@ func (s *fake) Drain(_ context.Context, lameDuck time.Duration) (Verdict, error)
 }
 
 func (s *fake) Undrain(context.Context) (Verdict, error) {
+	if s.drain != nil {
+		s.drain()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Verdict{Action: ActionUndrain, Outcome: Done, Time: someTime}, s.takeErr()

@@ -102,3 +102,34 @@ func TestFreezeBesideDeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestFreezeLeavesWhatIsBegunAnew: a drain, and its end, are not carried over: another
+// server would begin them once more. They are answered by this one.
+func TestFreezeLeavesWhatIsBegunAnew(t *testing.T) {
+	leaktest.Check(t)
+	for name, call := range map[string]func(*Client) error{
+		"drain":   func(c *Client) error { _, err := c.Drain(bounded(t), 0); return err },
+		"undrain": func(c *Client) error { _, err := c.Undrain(bounded(t)); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun, finish := make(chan struct{}), make(chan struct{})
+			s := newFake()
+			s.drain = func() {
+				close(begun)
+				<-finish
+			}
+			srv, path, _ := freezing(t, s, 1)
+			c := connect(t, path)
+			done := make(chan error, 1)
+			go func() { done <- call(c) }()
+			<-begun
+			if n := freeze(t, srv); n != 1 {
+				t.Errorf("%d clients are carried, want the idle one alone", n)
+			}
+			close(finish)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -226,12 +226,28 @@ func TestPermission(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to be another user")
 	}
-	const nobody = 65534
+	const nobody, somebody = 65534, 65533
 	dir, err := os.MkdirTemp("", "control") // T.TempDir is for this user only
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "test") // where any user may run it
+	if err := errors.Join(os.WriteFile(program, self, 0o755), os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	reload := func(path string, uid uint32) (string, error) {
+		cmd := exec.CommandContext(bounded(t), program, path)
+		cmd.Env = []string{helperVariable + "=reload"}
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
 	path := filepath.Join(dir, "control")
 	l, err := Listen(path)
 	if err != nil {
@@ -239,33 +255,14 @@ func TestPermission(t *testing.T) {
 	}
 	s := newFake()
 	serveOn(t, l, s, Options{})
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(dir, "test") // where that user may run it
-	if err := errors.Join(os.WriteFile(program, self, 0o755), os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	asNobody := func() string {
-		cmd := exec.CommandContext(bounded(t), program, path)
-		cmd.Env = []string{helperVariable + "=reload"}
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			t.Errorf("another user was served: %s", out)
-		}
-		return string(out)
-	}
-	if out := asNobody(); !strings.Contains(out, "control: permission denied: dial unix "+path) {
-		t.Errorf("with mode 0600 it says %q", out)
+	if out, err := reload(path, nobody); err == nil || !strings.Contains(out, "control: permission denied: dial unix "+path) {
+		t.Errorf("with mode 0600 it says %q, %v", out, err)
 	}
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if out := asNobody(); !strings.Contains(out, "control: reload: permission denied: this is for root and UID 0, not for UID 65534") {
-		t.Errorf("with mode 0666 it says %q", out)
+	if out, err := reload(path, nobody); err == nil || !strings.Contains(out, "control: reload: permission denied: this is for root and UID 0, not for UID 65534") {
+		t.Errorf("with mode 0666 it says %q, %v", out, err)
 	}
 	if len(s.requests()) != 0 {
 		t.Error("the supervisor was asked all the same")
@@ -273,5 +270,29 @@ func TestPermission(t *testing.T) {
 	// Whatever it asks.
 	if _, err := connect(t, path).Status(bounded(t)); err != nil {
 		t.Errorf("root, afterwards: %v", err)
+	}
+
+	// A service of another user is that user's, and root's.
+	others := filepath.Join(dir, "others")
+	l, err = Listen(others)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(others, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	srv := NewServer(s, Options{})
+	srv.uid = nobody
+	serveBy(t, srv, l)
+	for _, c := range []struct {
+		uid  uint32
+		want bool
+	}{{nobody, true}, {0, true}, {somebody, false}} {
+		if out, err := reload(others, c.uid); (err == nil) != c.want {
+			t.Errorf("a service of UID %d serves UID %d: %v, %s", nobody, c.uid, err, out)
+		}
+	}
+	if n := len(s.requests()); n != 2 {
+		t.Errorf("the supervisor was asked %d times, want 2", n)
 	}
 }

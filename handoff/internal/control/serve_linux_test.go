@@ -89,12 +89,12 @@ func TestCalls(t *testing.T) {
 	if _, err := c.Commit(ctx); !errors.Is(err, ErrNotHeld) {
 		t.Errorf("Commit of nothing: %v", err)
 	}
-	for _, end := range []func(context.Context) (Verdict, error){c.Commit, c.Abort} {
+	for action, end := range map[Action]func(context.Context) (Verdict, error){ActionCommit: c.Commit, ActionAbort: c.Abort} {
 		if v, err := c.Reload(ctx, ReloadRequest{Hold: true, Program: newProgram}); err != nil || v.Outcome != Held {
 			t.Errorf("Reload and hold: %+v, %v", v, err)
 		}
-		if v, err := end(ctx); err != nil || v.Outcome != Done {
-			t.Errorf("end of a held reload: %+v, %v", v, err)
+		if v, err := end(ctx); err != nil || v.Outcome != Done || v.Action != action {
+			t.Errorf("%s of a held reload: %+v, %v", action, v, err)
 		}
 	}
 	if _, err := c.Reload(ctx, ReloadRequest{DryRun: true}); err != nil {
