@@ -50,21 +50,27 @@ func addresses(socket *Unit) (all []address, bad []units.Option) {
 // parseAddress reads an address as systemd.socket(5) has it.
 func parseAddress(kind, s string) (address, bool) {
 	a := address{kind: kind}
-	if strings.Contains(s, "%") { // a specifier that is not known here
+	switch expanded, known := plainPercents(s); {
+	case !known: // a specifier, or what is none
 		a.other = true
-		return a, true
+		return a, readAs("STRING", s) != ignored
+	default:
+		s = expanded
 	}
 	switch kind {
 	case "Stream", "Datagram", "SequentialPacket":
 	case "FIFO":
 		a.path = filepath.Clean(s)
-		return a, filepath.IsAbs(s)
+		return a, normalPath(s)
 	case "Netlink":
 		a.other = true
 		return a, isNetlink(s)
+	case "Special":
+		a.other = true
+		return a, normalPath(s)
 	default: // a path, too
 		a.other = true
-		return a, filepath.IsAbs(s)
+		return a, normalPath(s)
 	}
 	switch {
 	case strings.HasPrefix(s, "@"):
@@ -103,8 +109,8 @@ var netlinkFamilies = strings.Fields(`route firewall inet-diag nflog xfrm selinu
 // isNetlink reports whether s is a netlink family and, maybe, a group of it.
 func isNetlink(s string) bool {
 	fields := strings.Fields(s)
-	return (len(fields) == 1 || len(fields) == 2 && number(fields[1])) &&
-		(slices.Contains(netlinkFamilies, fields[0]) || number(fields[0]))
+	return (len(fields) == 1 || len(fields) == 2 && unsigned(fields[1])) &&
+		(slices.Contains(netlinkFamilies, fields[0]) || integer(0, 1<<31-1)(fields[0]))
 }
 
 // clashes reports whether both cannot be reached at once. both says that the one or

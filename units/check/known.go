@@ -9,9 +9,13 @@ import (
 
 // optionsText lists what systemd 247 to 262 know in the sections [Unit], [Socket],
 // [Service] and [Install]: the option, its sections, the version that brought it (0:
-// 247 had it already), and the version that dropped it. It was made from `systemd
-// --dump-configuration-items` of 247, 252, 257 and 262, and from the versions in
-// the man pages.
+// 247 had it already), the version that dropped it (0: none), and the kind of its
+// values in the newest. Options, sections and kinds are those of `systemd
+// --dump-configuration-items` of 247, 252, 257 and 262, the versions between them those
+// of the man pages. TestOptionsAsSystemd compares the table with the four, and writes
+// it anew:
+//
+//	HOLDFAST_SYSTEMD=all go test ./units/check -run TestOptionsAsSystemd -write
 //
 //go:embed options.txt
 var optionsText string
@@ -20,18 +24,21 @@ var optionsText string
 type known struct {
 	sections    []string
 	since, gone int
+	kind        string // "BOOLEAN"
 }
 
 var knownOptions = sync.OnceValue(func() map[string]known {
 	all := make(map[string]known)
 	for line := range strings.Lines(optionsText) {
-		fields := strings.Fields(line)
-		k := known{sections: strings.Split(fields[1], ",")}
-		if len(fields) > 2 {
-			k.since, _ = strconv.Atoi(fields[2])
+		fields := strings.SplitN(strings.TrimSpace(line), " ", 5)
+		k := known{sections: strings.Split(fields[1], ","), kind: fields[4]}
+		k.since, _ = strconv.Atoi(fields[2])
+		k.gone, _ = strconv.Atoi(fields[3])
+		if own, ok := ofOptions[fields[0]]; ok {
+			k.kind = own
 		}
-		if len(fields) > 3 {
-			k.gone, _ = strconv.Atoi(fields[3])
+		if plain, ok := plainKinds[k.kind]; ok {
+			k.kind = plain
 		}
 		all[fields[0]] = k
 	}

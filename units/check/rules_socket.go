@@ -75,7 +75,10 @@ var socketRules = []Rule{
 		Doc: "A FileDescriptorName= with a colon, a control character or more than 255 bytes is ignored, and the program finds the socket under the unit's name.",
 		check: func(c *checker) {
 			for _, s := range c.sockets() {
-				if o, ok := s.last("Socket", "FileDescriptorName"); ok && !validFDName(s.expand(o.Value)) {
+				for _, o := range s.options { // it is not among those that systemd obeys
+					if o.Section != "Socket" || o.Name != "FileDescriptorName" || validFDName(s.expand(o.Value)) {
+						continue
+					}
 					c.report(s, o, fmt.Sprintf("systemd ignores the name %q: the program is told %q", o.Value, s.Name),
 						"use at most 255 printable ASCII characters, and no colon")
 				}

@@ -152,7 +152,13 @@ func valueTooNew(c *checker, u *Unit, o units.Option) {
 }
 
 func badValue(c *checker, u *Unit, o units.Option) {
-	if !readable(o) {
+	if o.Name == "FileDescriptorName" { // fd-name-invalid says what the program finds
+		return
+	}
+	switch reads(o) {
+	case ignored:
 		c.report(u, o, fmt.Sprintf("systemd cannot read %s=%s, and ignores it", o.Name, o.Value), "write a value that the man page names")
+	case partly:
+		c.report(u, o, fmt.Sprintf("systemd cannot read a part of %s=%s, and ignores it", o.Name, o.Value), "write values that the man page names")
 	}
 }

@@ -47,7 +47,7 @@ func parseSpan(s string) (time.Duration, bool) {
 	if s == "infinity" {
 		return forever, true
 	}
-	total, rest := 0.0, strings.TrimSpace(s)
+	total, rest := 0.0, strings.TrimPrefix(strings.TrimSpace(s), "+")
 	for rest != "" {
 		digits := strings.TrimLeft(rest, "0123456789.")
 		number, err := strconv.ParseFloat(rest[:len(rest)-len(digits)], 64)

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,57 +15,21 @@ var newValues = map[string]map[string]int{
 	"PrivateTmp":                  {"disconnected": 257},
 	"PrivateUsers":                {"self": 257, "identity": 257, "full": 258, "managed": 260},
 	"FileDescriptorStorePreserve": {"on-success": 261},
+	"RuntimeDirectoryPreserve":    {"on-success": 261},
+	"FailureAction":               newActions, "SuccessAction": newActions, "StartLimitAction": newActions, "JobTimeoutAction": newActions,
+	"ProtectHostname": {"private": 258}, "CPUWeight": {"idle": 252}, "StartupCPUWeight": {"idle": 252}, "RestrictAddressFamilies": {"none": 249}, "RestrictNamespaces": {"time": 252},
 }
 
-// values says which values an option takes that has a single one. Others are as if
-// they were not there, and in most so is an empty one: it takes nothing back.
-var values = func() map[string]func(string) bool {
-	all := maps.Clone(ofKinds)
-	for _, name := range strings.Fields(booleans) {
-		all[name] = boolean
-	}
-	return all
-}()
-
-// booleans are the options that 247 to 262 read as a boolean and nothing else. Not
-// DynamicUser=: see fatal.
-const booleans = `
-	Accept AcceptFileDescriptors AllowIsolate BlockIOAccounting Broadcast CPUAccounting CPUSchedulingResetOnFork
-	CacheDirectoryAccounting CoredumpReceive DefaultDependencies FlushPending FreeBind GuessMainPID
-	IOAccounting IPAccounting IgnoreOnIsolate IgnoreSIGPIPE KeepAlive LockPersonality LogsDirectoryAccounting
-	MemoryAccounting MemoryDenyWriteExecute MemoryZSwapWriteback NoDelay NoNewPrivileges NonBlocking
-	OnFailureIsolate PassCredentials PassFileDescriptorsToExec PassPIDFD PassPacketInfo PassSecurity
-	PermissionsStartOnly PrivateDevices PrivateIPC PrivateNetwork ProtectClock ProtectKernelLogs
-	ProtectKernelModules ProtectKernelTunables RefuseManualStart RefuseManualStop RemainAfterExit RemoveIPC
-	RemoveOnStop RestrictRealtime RestrictSUIDSGID ReusePort RootDirectoryStartOnly RootEphemeral
-	SELinuxContextFromNet SendSIGHUP SendSIGKILL StateDirectoryAccounting StopWhenUnneeded SurviveFinalKillSignal
-	SyslogLevelPrefix TTYReset TTYVHangup TTYVTDisallocate TasksAccounting Transparent Writable`
-
-// ofKinds are the other options of which the values are known.
-var ofKinds = map[string]func(string) bool{
-	"Type":         oneOf("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"),
-	"KillMode":     oneOf("", "control-group", "process", "mixed", "none"),
-	"Restart":      oneOf("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog"),
-	"NotifyAccess": oneOf("none", "main", "exec", "all"),
-	"OOMPolicy":    oneOf("continue", "stop", "kill"),
-	"BindIPv6Only": booleanOr("default", "both", "ipv6-only"),
-	"Backlog":      number, "MaxConnections": number, "MaxConnectionsPerSource": number, "TriggerLimitBurst": number,
-	"PollLimitBurst": number, "StartLimitBurst": number, "FileDescriptorStoreMax": number,
-	"TimeoutStartSec": timeSpan, "TimeoutStopSec": timeSpan, "TimeoutSec": timeSpan, "RestartSec": timeSpan,
-	"StartLimitIntervalSec": timeSpan, "TriggerLimitIntervalSec": timeSpan, "PollLimitIntervalSec": timeSpan, "WatchdogSec": timeSpan,
-	"PrivateTmp": booleanOr("disconnected"), "PrivateUsers": booleanOr("self", "identity", "full", "managed"),
-	"ProtectHome": booleanOr("read-only", "tmpfs"), "ProtectSystem": booleanOr("full", "strict"),
-	"KillSignal": some, "RestartKillSignal": some, "ReloadSignal": some, "StandardInput": some,
-	"LimitNOFILE": some, "RuntimeDirectoryPreserve": some, "ReceiveBuffer": some, "BusName": some,
-	"Service":              func(s string) bool { return strings.HasSuffix(s, ".service") },
-	"ProtectControlGroups": booleanOr("private", "strict"), "FileDescriptorStorePreserve": some,
+var newActions = map[string]int{
+	"soft-reboot": 254, "soft-reboot-force": 254, "kexec": 254, "kexec-force": 254, "halt": 254, "halt-force": 254, "halt-immediate": 254,
 }
 
-// readable reports whether systemd takes the value of an option.
-func readable(o units.Option) bool {
-	good := values[o.Name]
-	return good == nil || good(o.Value) || strings.Contains(o.Value, "%")
-}
+// reads is what systemd makes of the value of an option. What it ignores is as if it
+// were not there; in most options so is an empty value: it takes nothing back.
+func reads(o units.Option) reading { return readAs(knownOptions()[o.Name].kind, o.Value) }
+
+// readable reports whether a value is not ignored as a whole.
+func readable(o units.Option) bool { return reads(o) != ignored }
 
 func oneOf(all ...string) func(string) bool {
 	return func(s string) bool { return slices.Contains(all, s) }
@@ -86,30 +49,57 @@ func boolean(s string) bool  { _, ok := parseBool(s); return ok }
 // it ignores none. What has a specifier in it is known only later.
 func fatal(o units.Option) bool {
 	v := o.Value
-	if !slices.Contains(knownOptions()[o.Name].sections, o.Section) || strings.Contains(v, "%") {
+	switch {
+	case !slices.Contains(knownOptions()[o.Name].sections, o.Section):
+		return false
+	case o.Name == "DynamicUser":
+		return !boolean(v)
+	case strings.Contains(v, "%"):
 		return false
 	}
 	switch o.Name {
-	case "DynamicUser":
-		return !boolean(v)
 	case "WorkingDirectory":
 		return v != "" && v != "~" && !strings.HasPrefix(v, "-") && !normalPath(v)
-	case "RootDirectory", "RootImage", "RootVerity":
+	case "RootDirectory", "RootImage", "RootVerity", "RootMStack":
 		return v != "" && !normalPath(v)
-	case "User", "Group":
+	case "User", "Group", "SocketUser", "SocketGroup":
 		return !account(v)
+	case "PIDFile":
+		return !relativePath(v)
 	case "SupplementaryGroups":
 		return slices.ContainsFunc(words(v), func(group string) bool { return !account(group) })
 	}
 	if !strings.HasPrefix(o.Name, "Exec") {
 		return false
 	}
-	_, closed := splitWords(v)
-	all := parseCommands(v)
-	return slices.ContainsFunc(all, func(c command) bool {
-		program := c.args[0]
-		return (program == "" || strings.Contains(program, "/") && !strings.HasPrefix(program, "/")) && !c.optional()
-	}) || !closed && len(all) > 0 && !all[len(all)-1].optional()
+	return commandsOf(v, command.wrong, false)
+}
+
+// commandsOf reports whether f holds of one of the command lines of a value that are
+// optional, or of one of those that are not; a quote that is not closed counts as well.
+func commandsOf(value string, f func(command) bool, optional bool) bool {
+	_, closed := splitWords(value)
+	all := parseCommands(value)
+	for i, c := range all {
+		if c.optional() == optional && (f(c) || !closed && i == len(all)-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// wrong reports whether systemd takes the program of a command line for none.
+func (c command) wrong() bool {
+	program := c.args[0]
+	return program == "" || unsafe(program) || program == "." || program == ".." || strings.Contains(program, "/") && !strings.HasPrefix(program, "/")
+}
+
+// commandLine takes command lines. What is wrong with an optional one systemd ignores.
+func commandLine(s string) reading {
+	if s != "-" && commandsOf(s, command.wrong, true) {
+		return ignored
+	}
+	return taken
 }
 
 // optional reports whether a dash stands before a command line: systemd ignores what
@@ -123,4 +113,15 @@ func normalPath(s string) bool {
 
 // account reports whether systemd takes s for the name of a user or a group, or for its
 // number.
-func account(s string) bool { return s != "-1" && !strings.ContainsAny(s, ":/") }
+func account(s string) bool {
+	if strings.Trim(s, "0123456789") == "" && s != "" {
+		n, ok := unsignedOf(s, 32)
+		return ok && (s == "0" || s[0] != '0') && n != 65535 && n != 1<<32-1 // which stand for no user
+	}
+	return !strings.ContainsAny(s, ":/") && !negative(s) && s != "." && s != ".."
+}
+
+var negative = matches("-[0-9]+")
+
+// unsafe reports whether a program's path holds an escape that is none.
+func unsafe(program string) bool { return strings.Contains(escapes.ReplaceAllString(program, ""), `\`) }
