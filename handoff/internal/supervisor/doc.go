@@ -20,6 +20,13 @@
 // call, and do what may take long: starting processes, waiting for them, reading
 // sockets, telling the manager.
 //
+// The Supervisor itself only has its parts speak to each other. Each is a type in a file
+// of its name: the machine that decides and its timers, the effects, an instance for each
+// generation with its readiness, watchdog, self-report and orders, the launcher,
+// notifications, requests and their answers, the drain out of the rotation, the stop. The
+// processes, the store, the service manager above and the replacement of this program are
+// packages of their own below handoff/internal.
+//
 // This program replaces itself by Reexec: it writes down all that Run's goroutine
 // knows, with the descriptors' numbers, and executes another one, which begins
 // with Inherit instead of New:

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/rotation"
 )
 
@@ -49,7 +48,7 @@ var errStays = errors.New("the service is to stay")
 // to Run's goroutine.
 type drain struct {
 	mainLoop
-	sockets func() []activation.NamedFile
+	sockets func() []*os.File
 	tell    func(away bool) // the generations
 	end     func()          // has them end
 	changed func()
@@ -142,8 +141,8 @@ func hold(ctx context.Context, l *os.File) error {
 func (d *drain) listeners() []*os.File {
 	var list []*os.File
 	for _, f := range d.sockets() {
-		if rotation.Applies(f.File) {
-			list = append(list, f.File)
+		if rotation.Applies(f) {
+			list = append(list, f)
 		}
 	}
 	return list

@@ -2,11 +2,11 @@ package supervisor
 
 import (
 	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/units/leaktest"
@@ -40,12 +40,12 @@ func TestGiveUpWhileDraining(t *testing.T) {
 		t.Fatal("the drain goes on")
 	}
 	for _, e := range []generation.Event{generation.Exited{Gen: 1}, generation.Emptied{Gen: 1}} {
-		if s.exit != nil {
+		if s.machine.exit != nil {
 			t.Fatal("it ends before the generation that drains")
 		}
 		s.feed(e)
 	}
-	if s.exit == nil || s.drain.stage != inRotation {
+	if s.machine.exit == nil || s.drain.stage != inRotation {
 		t.Errorf("it does not end: %v, %q", s.machine.Situation(), s.drain.stage)
 	}
 	close(s.ended)
@@ -60,7 +60,7 @@ func TestDrainStages(t *testing.T) {
 	ends := 0
 	d := &drain{
 		mainLoop: newMainLoop(),
-		sockets:  func() []activation.NamedFile { return nil },
+		sockets:  func() []*os.File { return nil },
 		tell:     func(away bool) { told = append(told, away) },
 		end:      func() { ends++ },
 		changed:  func() {},

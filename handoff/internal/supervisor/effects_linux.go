@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
-	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
 // carryOut carries out what follows from an event.
@@ -46,21 +45,27 @@ func (s *Supervisor) do(e generation.Effect) {
 	case generation.Reclaim:
 		s.store.Reclaim(e.Gen, !s.machine.knows(e.Gen))
 	case generation.Own:
-		s.order(e.Gen, "that no other holds anything", func(ctx context.Context, d *parcel.Deliverer) error { return d.Owned(ctx) })
+		if p := s.instances[e.Gen]; p != nil {
+			s.logOf(p.orders.owned(), e.Gen, "the generation could not be told that no other holds anything")
+		}
 	case generation.Release:
-		s.release(e.Gen, e.To)
+		if p := s.instances[e.Gen]; p != nil {
+			s.logOf(p.orders.release(e.To), e.Gen, "the generation could not be told to release")
+		}
 	case generation.AwaitTaken:
 		if p := s.instances[e.Gen]; p != nil {
 			s.store.AwaitTaken(e.Gen, p.resumable)
 		}
 	case generation.Resume:
-		s.resume(e.Gen)
+		if p := s.instances[e.Gen]; p != nil {
+			s.logOf(p.orders.resume(), e.Gen, "the generation could not be told to resume")
+		}
 	case generation.StartTimer:
-		s.timers.start(e.Timer, e.After)
+		s.machine.timers.start(e.Timer, e.After)
 	case generation.ExtendTimer:
-		s.timers.extend(e.Timer, e.By)
+		s.machine.timers.extend(e.Timer, e.By)
 	case generation.CancelTimer:
-		s.timers.cancel(e.Timer)
+		s.machine.timers.cancel(e.Timer)
 	case generation.TellReady:
 		s.manager.Ready()
 	case generation.TellReloading:
@@ -82,7 +87,7 @@ func (s *Supervisor) do(e generation.Effect) {
 			s.drainFinished()
 			return
 		}
-		s.exit = &e
+		s.machine.exit = &e
 	}
 }
 

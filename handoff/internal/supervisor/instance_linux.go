@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
-	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -18,16 +17,15 @@ type instance struct {
 	program string // its path
 	began   time.Time
 
-	receiver  *notify.Receiver
-	deliverer *parcel.Deliverer
-	loops     []*loop // that hear what it says
+	receiver *notify.Receiver
+	orders   orders
+	loops    []*loop // that hear what it says
 
 	readiness readiness
 	watchdog  watchdog
 	text      string // STATUS=
 	says      selfReport
-	resumable bool   // it has said that it can release and resume
-	releaseTo uint64 // the successor for which it was last asked to release
+	resumable bool // it has said that it can release and resume
 }
 
 // newInstance returns one that has nothing yet.
@@ -96,6 +94,6 @@ func (s *Supervisor) forget(p *instance) {
 	p.stopTimers()
 	s.logOf(p.receiver.Close(), p.number, "the notification socket could not be removed")
 	os.Remove(p.receiver.Addr()) // which a receiver that was carried over leaves in place
-	p.deliverer.Close()
+	p.orders.deliverer.Close()
 	s.logOf(p.Forget(), p.number, "the cgroup could not be removed")
 }

@@ -13,8 +13,10 @@ type machine struct {
 	*generation.Machine
 	log      *slog.Logger
 	carryOut func(effects []generation.Effect) // may feed more
-	events   []generation.Event                // not yet handled
+	timers   *timers
+	events   []generation.Event // not yet handled
 	handling bool
+	exit     *generation.Exit // what it has decided at last; nil: the service goes on
 }
 
 // feed has e handled, and what follows carried out; or, within carryOut, later. It

@@ -11,55 +11,61 @@ import (
 // orderTimeout bounds a message to a generation. There is room for hundreds of them.
 const orderTimeout = 100 * time.Millisecond
 
-// order has p told something, by HANDOFF_SOCKET, behind all that was delivered.
-func (s *Supervisor) order(gen uint64, what string, send func(context.Context, *parcel.Deliverer) error) {
-	p := s.instances[gen]
-	if p == nil {
-		return
-	}
+// orders are what a generation is told by HANDOFF_SOCKET, each behind all that was
+// delivered before. They belong to Run's goroutine.
+type orders struct {
+	deliverer *parcel.Deliverer
+	releaseTo uint64 // the successor for which it was last asked to release
+}
+
+func (o *orders) send(f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), orderTimeout)
 	defer cancel()
-	s.logOf(send(ctx, p.deliverer), gen, "the generation could not be told "+what)
+	return f(ctx)
 }
 
-// release has gen give up, for its successor, what only one generation may hold. It
-// is told the successor's number, which comes back in its answers.
-func (s *Supervisor) release(gen, to uint64) {
-	if p := s.instances[gen]; p != nil {
-		p.releaseTo = to
-	}
-	s.order(gen, "to release", func(ctx context.Context, d *parcel.Deliverer) error { return d.Release(ctx, to) })
+// owned says that no other generation holds anything.
+func (o *orders) owned() error { return o.send(o.deliverer.Owned) }
+
+// release has it give up, for its successor, what only one generation may hold. The
+// successor's number comes back in its answers.
+func (o *orders) release(to uint64) error {
+	o.releaseTo = to
+	return o.send(func(ctx context.Context) error { return o.deliverer.Release(ctx, to) })
 }
 
-// resume has gen go on as before the last release.
-func (s *Supervisor) resume(gen uint64) {
-	if p := s.instances[gen]; p != nil {
-		s.order(gen, "to resume", func(ctx context.Context, d *parcel.Deliverer) error { return d.Resume(ctx, p.releaseTo) })
-	}
+// resume has it go on as before the last release.
+func (o *orders) resume() error {
+	return o.send(func(ctx context.Context) error { return o.deliverer.Resume(ctx, o.releaseTo) })
 }
 
-// acknowledge listens to what p says of what it was given and told, until it ends, or
+// quiesce says that the service leaves the rotation, or stays.
+func (o *orders) quiesce(away bool) error {
+	return o.send(func(ctx context.Context) error { return o.deliverer.Quiesce(ctx, away) })
+}
+
+// receiveReplies passes on what p says of what it was given and told, until it ends, or
 // ctx does.
-func (s *Supervisor) acknowledge(ctx context.Context, p *instance) {
+func (s *Supervisor) receiveReplies(ctx context.Context, p *instance) {
 	for {
-		r, err := p.deliverer.Next(ctx)
+		r, err := p.orders.deliverer.Next(ctx)
 		if err != nil {
 			return // it has gone, or is no peer of HANDOFF_SOCKET: what it was given waits
 		}
-		if !s.post(func() { s.replied(p, r) }) {
+		if !s.post(func() { s.handleReply(p, r) }) {
 			return
 		}
 	}
 }
 
-func (s *Supervisor) replied(p *instance, r parcel.Reply) {
+func (s *Supervisor) handleReply(p *instance, r parcel.Reply) {
 	if r.Taken != 0 {
 		s.store.Taken(p.number, r.Taken)
 	}
 	if r.Released != 0 {
 		s.feed(generation.Released{Gen: p.number, To: r.Released})
 	}
-	if r.Resumed != 0 && r.Resumed == p.releaseTo {
+	if r.Resumed != 0 && r.Resumed == p.orders.releaseTo {
 		s.feed(generation.Resumed{Gen: p.number})
 	}
 }

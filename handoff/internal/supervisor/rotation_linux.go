@@ -89,16 +89,14 @@ func (s *Supervisor) stopWhileDraining() {
 		s.manager.Stopping()
 	case drained:
 		s.manager.Stopping()
-		s.exit = &generation.Exit{}
+		s.machine.exit = &generation.Exit{}
 	}
 }
 
 // tellRotation tells the generations that they leave, or stay.
 func (s *Supervisor) tellRotation(away bool) {
 	for _, p := range s.instances {
-		ctx, cancel := context.WithTimeout(context.Background(), orderTimeout)
-		s.logOf(p.deliverer.Quiesce(ctx, away), p.number, "the generation could not be told of the rotation")
-		cancel()
+		s.logOf(p.orders.quiesce(away), p.number, "the generation could not be told of the rotation")
 	}
 }
 
@@ -124,10 +122,10 @@ func (s *Supervisor) await(ctx context.Context, f func() (Result, bool)) (r Resu
 // whyEnded is ErrEnded, with the reason where the service has given up. It is called
 // once ended is closed.
 func (s *Supervisor) whyEnded() error {
-	if s.exit == nil || s.exit.Reason == "" {
+	if s.machine.exit == nil || s.machine.exit.Reason == "" {
 		return ErrEnded
 	}
-	return fmt.Errorf("%w: %s", ErrEnded, s.exit.Reason)
+	return fmt.Errorf("%w: %s", ErrEnded, s.machine.exit.Reason)
 }
 
 func verdictOf(outcome generation.Outcome, reason string) Result {

@@ -157,7 +157,7 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 		t.Fatalf("%d generations", n)
 	}
 	s.requests.waiting[5], s.requests.last = make(chan Result, 1), 6
-	s.runtime = t.TempDir()
+	s.launcher.folder = t.TempDir()
 	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
 	s.requests.words = lastWords{Gen: 9, Lines: []string{"last", "words"}}
 	s.requests.verdict = Result{
@@ -172,7 +172,7 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 		t.Cleanup(func() { timer.Stop() })
 		return timer
 	}
-	s.timers.list[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
+	s.machine.timers.list[4] = &timer{far(), time.Now().Add(5 * time.Hour)}
 
 	base := t.TempDir()
 	s.runner = process.RestoreChildren(process.RunnerState{Cgroups: base, Note: "note"}, s.post, outcomes{s}, s.log)
@@ -184,7 +184,7 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 		// This process stands for a main process.
 		st.PID, st.PGID, st.Cgroup, st.Tail = os.Getpid(), os.Getpid(), filepath.Join(base, fmt.Sprint("gen-", number)), []byte("its tail")
 		s.instances[number] = s.populatedInstance(t, number, st)
-		s.store.RestorePeer(number, storeserver.PeerState{Committed: true, Awaiting: true}, s.instances[number].deliverer)
+		s.store.RestorePeer(number, storeserver.PeerState{Committed: true, Awaiting: true}, s.instances[number].orders.deliverer)
 	}
 	waits := s.instances[2]
 	waits.readiness.timer, waits.readiness.until = far(), time.Now().Add(7*time.Hour)
@@ -198,7 +198,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	p := s.newInstance(number, "/bin/program", time.Unix(5, 6).UTC())
 	p.readiness.told, p.watchdog.limit = true, 9*time.Hour
 	p.text, p.says = "its text", selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}}
-	p.resumable, p.releaseTo = true, 4
+	p.resumable, p.orders.releaseTo = true, 4
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -206,16 +206,16 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 		t.Fatal(err)
 	}
 	var err error
-	if p.receiver, err = notify.Listen(filepath.Join(s.runtime, fmt.Sprint("notify-", number))); err != nil {
+	if p.receiver, err = notify.Listen(filepath.Join(s.launcher.folder, fmt.Sprint("notify-", number))); err != nil {
 		t.Fatal(err)
 	}
 	var child *os.File
-	if p.deliverer, child, err = parcel.NewDeliverer(); err != nil {
+	if p.orders.deliverer, child, err = parcel.NewDeliverer(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { child.Close() })
 	ctx := t.Context()
-	if _, err := p.deliverer.Deliver(ctx, "conn", fdtest.Memfd(t)); err != nil { // so that there is a last one
+	if _, err := p.orders.deliverer.Deliver(ctx, "conn", fdtest.Memfd(t)); err != nil { // so that there is a last one
 		t.Fatal(err)
 	}
 	r, w, err := os.Pipe()

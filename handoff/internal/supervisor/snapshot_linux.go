@@ -15,7 +15,7 @@ func (s *Supervisor) snapshot(files *reexec.Files) (st *state, err error) {
 		return nil, err
 	}
 	st = &state{
-		Runtime: s.runtime,
+		Runtime: s.launcher.folder,
 		Since:   s.since,
 		Reexecs: s.reexecs,
 
@@ -23,7 +23,7 @@ func (s *Supervisor) snapshot(files *reexec.Files) (st *state, err error) {
 		managerState:  s.manager.Snapshot(),
 		RunnerState:   s.runner.Snapshot(),
 		requestsState: s.requests.snapshot(),
-		Timers:        s.timers.snapshot(),
+		Timers:        s.machine.timers.snapshot(),
 	}
 	for _, f := range s.sockets {
 		st.Sockets = append(st.Sockets, namedRef{f.Name, files.Duplicate(f.File)})
@@ -44,9 +44,9 @@ func (p *instance) snapshot(files *reexec.Files) processState {
 	return processState{
 		Number: p.number, Program: p.program, Began: p.began,
 		State:    p.Snapshot(files.Duplicate),
-		Receiver: files.Add(p.receiver.File()), Deliverer: files.Add(p.deliverer.Dup()), LastDelivery: p.deliverer.Last(),
+		Receiver: files.Add(p.receiver.File()), Deliverer: files.Add(p.orders.deliverer.Dup()), LastDelivery: p.orders.deliverer.Last(),
 		watchdogState: p.watchdog.snapshot(), readinessState: p.readiness.snapshot(), Text: p.text, Says: p.says,
-		Resumable: p.resumable, ReleaseTo: p.releaseTo,
+		Resumable: p.resumable, ReleaseTo: p.orders.releaseTo,
 	}
 }
 

@@ -2,13 +2,7 @@ package supervisor
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -16,9 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
-	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
-	"github.com/holdfast-go/holdfast/notify"
 )
 
 // defaultStopSignal is what a program expects of systemd.
@@ -47,15 +39,15 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		if p.receiver != nil {
 			p.receiver.Close()
 		}
-		if p.deliverer != nil {
-			p.deliverer.Close()
+		if p.orders.deliverer != nil {
+			p.orders.deliverer.Close()
 		}
 	}()
-	if p.receiver, err = s.receive(e.Gen); err != nil {
+	if p.receiver, err = s.launcher.listen(e.Gen); err != nil {
 		return err
 	}
 	spec := process.Spec{Number: e.Gen}
-	if p.deliverer, spec.Socket, err = parcel.NewDeliverer(); err != nil {
+	if p.orders.deliverer, spec.Socket, err = parcel.NewDeliverer(); err != nil {
 		return err
 	}
 	mine = append(mine, spec.Socket)
@@ -68,80 +60,17 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		mine = append(mine, d)
 		spec.Files = append(spec.Files, activation.NamedFile{Name: f.Name, File: d})
 	}
-	if err := s.command(p, e.Program, &spec); err != nil {
+	_, limit := s.store.Usage()
+	if err := s.launcher.command(&spec, e.Program, p.receiver.Addr(), s.sockets, limit); err != nil {
 		return err
 	}
+	p.program = spec.Path
 	mine = nil
 	if p.Generation, err = s.runner.Start(spec); err != nil {
 		return err
 	}
 	s.instances[e.Gen] = p
-	s.store.Attach(e.Gen, p.deliverer)
-	return nil
-}
-
-// receive makes the notification socket of a generation. Its folder may be gone, as
-// when a unit with the same RuntimeDirectory= was stopped, or full. Then it is made
-// anew, or elsewhere: a service must not end for that.
-func (s *Supervisor) receive(gen uint64) (*notify.Receiver, error) {
-	listen := func(dir string) (*notify.Receiver, error) {
-		return notify.Listen(filepath.Join(dir, fmt.Sprintf("notify-%d", gen)))
-	}
-	r, err := listen(s.runtime)
-	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(s.runtime, 0o711) == nil && os.Chmod(s.runtime, 0o711) == nil {
-		r, err = listen(s.runtime)
-	}
-	if err == nil {
-		return r, nil
-	}
-	dir, dirErr := temporaryDir()
-	if dirErr != nil {
-		return nil, errors.Join(err, dirErr)
-	}
-	s.log.Warn("notification sockets are made elsewhere from now on", "folder", dir, "reason", err)
-	s.runtime = dir
-	return listen(dir)
-}
-
-// command looks the program up, and says what it finds in its environment.
-func (s *Supervisor) command(p *instance, program string, spec *process.Spec) error {
-	if program == "" {
-		program = s.o.Program[0]
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return err
-	}
-	p.program = path
-	env := s.environ[:len(s.environ):len(s.environ)]
-	if s.o.EnvironmentFile != "" {
-		more, err := ReadEnvironment(s.o.EnvironmentFile)
-		if err != nil {
-			return err
-		}
-		env = append(env, more...)
-	}
-	if s.o.EnvDir != "" {
-		more, err := ReadEnvDir(s.o.EnvDir)
-		if err != nil {
-			return err
-		}
-		env = append(env, more...)
-	}
-	compat, err := s.o.Compat.environ(s.sockets, p.number, os.Getpid())
-	if err != nil {
-		return err
-	}
-	env = append(env, compat...)
-	_, limit := s.store.Usage()
-	env = append(env,
-		"NOTIFY_SOCKET="+p.receiver.Addr(),
-		"FDSTORE="+strconv.Itoa(limit),
-		protocol.GenerationEnv+"="+strconv.FormatUint(p.number, 10))
-	if s.o.Watchdog > 0 && s.o.Ready.mode == readyNotify {
-		env = append(env, "WATCHDOG_USEC="+strconv.FormatInt(s.o.Watchdog.Microseconds(), 10), "WATCHDOG_PID=")
-	}
-	spec.Path, spec.Args, spec.Env = path, append([]string{program}, s.o.Program[1:]...), env
+	s.store.Attach(e.Gen, p.orders.deliverer)
 	return nil
 }
 
@@ -156,7 +85,7 @@ func (s *Supervisor) started(p *instance) {
 func (s *Supervisor) listen(p *instance) {
 	p.loops = []*loop{
 		newLoop(func(ctx context.Context) { s.receiveNotifications(ctx, p) }),
-		newLoop(func(ctx context.Context) { s.acknowledge(ctx, p) }),
+		newLoop(func(ctx context.Context) { s.receiveReplies(ctx, p) }),
 	}
 }
 

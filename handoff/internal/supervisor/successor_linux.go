@@ -71,8 +71,8 @@ func (s *Supervisor) restore(h *Successor) (err error) {
 	}
 	s.setManager(n)
 	s.manager.Restore(st.managerState)
-	s.environ = programEnviron()
-	s.since, s.reexecs, s.runtime = st.Since, st.Reexecs+1, st.Runtime
+	s.launcher.restore(st.Runtime)
+	s.since, s.reexecs = st.Since, st.Reexecs+1
 	s.requests = restoreRequests(st.requestsState)
 	if err := s.store.Restore(st.storeState, h.File); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (s *Supervisor) restore(h *Successor) (err error) {
 			return fmt.Errorf("generation %d: %w", st.Processes[i].Number, err)
 		}
 		s.instances[p.number] = p
-		s.store.RestorePeer(p.number, st.Processes[i].PeerState, p.deliverer)
+		s.store.RestorePeer(p.number, st.Processes[i].PeerState, p.orders.deliverer)
 	}
 	return s.matches()
 }
@@ -110,13 +110,13 @@ func (s *Supervisor) restoreInstance(h *Successor, st *processState) (*instance,
 	p.readiness.restore(st.readinessState)
 	p.watchdog.restore(st.watchdogState)
 	p.text, p.says = st.Text, st.Says
-	p.resumable, p.releaseTo = st.Resumable, st.ReleaseTo
+	p.resumable, p.orders.releaseTo = st.Resumable, st.ReleaseTo
 	var err error
 	receiver, deliverer := h.File(st.Receiver), h.File(st.Deliverer)
 	if p.receiver, err = notify.FileReceiver(receiver); err != nil {
 		return nil, err
 	}
-	if p.deliverer, err = parcel.ResumeDeliverer(deliverer, st.LastDelivery); err != nil {
+	if p.orders.deliverer, err = parcel.ResumeDeliverer(deliverer, st.LastDelivery); err != nil {
 		return nil, err
 	}
 	if p.Generation, err = s.runner.Restore(p.number, st.State, h.File); err != nil {
@@ -134,7 +134,7 @@ func (s *Supervisor) continueFrom(st *state) {
 		p.readiness.resume(st.Processes[i].readinessState)
 		p.watchdog.resume(st.Processes[i].watchdogState)
 	}
-	s.timers.resume(st.Timers)
+	s.machine.timers.resume(st.Timers)
 	s.manager.Repeat()
 	s.runner.Resume()
 	s.forwardFailure()

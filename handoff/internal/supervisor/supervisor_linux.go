@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
-	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 	"github.com/holdfast-go/holdfast/notify"
 )
@@ -30,13 +25,12 @@ var ErrNoSockets = errors.New("no sockets were passed")
 // A Supervisor runs one service. Its methods may be called by several goroutines;
 // those that ask for something return ErrEnded after Run.
 type Supervisor struct {
-	o       Options
-	log     *slog.Logger
-	runtime string // where sockets are made
-	environ []string
-	sockets []activation.NamedFile
-	manager *manager.Manager
+	o   Options
+	log *slog.Logger
 	mainLoop
+	launcher *launcher
+	sockets  socketList
+	manager  *manager.Manager
 
 	reexecuting sync.Mutex // held while this program is being replaced
 	successor   *Successor // what Run goes on with; nil: it starts
@@ -45,13 +39,11 @@ type Supervisor struct {
 	machine   *machine
 	instances map[uint64]*instance
 	store     *storeserver.Server
-	timers    *timers
 	requests  *requests
 	runner    process.Runner
 	since     time.Time     // of the service's start
 	reexecs   uint64        // how often this program was replaced since
 	changed   chan struct{} // closed when Status would say something else
-	exit      *generation.Exit
 	drain     *drain
 	stops     *stops
 }
@@ -94,22 +86,20 @@ func newSupervisor(o Options) (*Supervisor, error) {
 		changed:   make(chan struct{}),
 		since:     time.Now(),
 	}
-	s.machine = &machine{Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut}
-	s.timers = newTimers(s.post, func(id uint64) { s.feed(generation.TimerFired{Timer: id}) })
+	s.machine = &machine{
+		Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut,
+		timers: newTimers(s.post, func(id uint64) { s.feed(generation.TimerFired{Timer: id}) }),
+	}
+	s.launcher = &launcher{o: &s.o, log: o.Log}
 	s.stops = &stops{
 		signal: o.StopSignal, pause: o.PauseWorkers,
-		listeners: func() (list []*os.File) {
-			for _, f := range s.sockets {
-				list = append(list, f.File)
-			}
-			return list
-		},
-		post: s.post, changed: s.change, log: s.log,
+		listeners: func() []*os.File { return s.sockets.files() },
+		post:      s.post, changed: s.change, log: s.log,
 		hasten: make(map[uint64]context.CancelFunc),
 	}
 	s.drain = &drain{
 		mainLoop: s.mainLoop,
-		sockets:  func() []activation.NamedFile { return s.sockets },
+		sockets:  func() []*os.File { return s.sockets.files() },
 		tell:     s.tellRotation,
 		end:      func() { s.feed(generation.Stop{}) },
 		changed:  s.change,
@@ -121,7 +111,7 @@ func newSupervisor(o Options) (*Supervisor, error) {
 }
 
 func (s *Supervisor) open() (err error) {
-	if s.runtime, err = runtimeDir(s.o.RuntimeDir); err != nil {
+	if err = s.launcher.open(); err != nil {
 		return err
 	}
 	n, err := notify.Open()
@@ -132,11 +122,8 @@ func (s *Supervisor) open() (err error) {
 	s.store.SetLimit(s.o.Store)
 	err = s.inherit()
 	s.manager.Probe(s.store.Stored())
-	if err != nil {
-		return err
-	}
-	s.environ = programEnviron()
-	return nil
+	s.launcher.inherited()
+	return err
 }
 
 // setManager sends everything for the service manager through n.
@@ -146,37 +133,6 @@ func (s *Supervisor) setManager(n *notify.Notifier) {
 	if s.o.Watchdog == 0 {
 		s.o.Watchdog = s.manager.WatchdogTimeout()
 	}
-}
-
-// programEnviron returns what generations get of this process's variables: not those
-// by which it was told of its own descriptors and its own manager.
-func programEnviron() []string {
-	env := without(os.Environ(), "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "HANDOFF_SOCKET", protocol.GenerationEnv)
-	return slices.DeleteFunc(env, isCompat)
-}
-
-// runtimeDir makes the folder for notification sockets. Programs under another
-// user must get through, so it can be searched, and not listed.
-func runtimeDir(dir string) (string, error) {
-	if dir == "" {
-		dir, _, _ = strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-	}
-	if dir == "" {
-		return temporaryDir()
-	}
-	dir = filepath.Join(dir, "generations")
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return "", err
-	}
-	return dir, os.Chmod(dir, 0o711)
-}
-
-func temporaryDir() (string, error) {
-	dir, err := os.MkdirTemp("", "handoffd")
-	if err != nil {
-		return "", err
-	}
-	return dir, os.Chmod(dir, 0o711)
 }
 
 // Run starts the first generation, and returns when the service is over: because
@@ -205,12 +161,12 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 	} else {
 		s.feed(generation.Start{Last: s.store.LastGeneration()})
 	}
-	s.run(func() bool { return s.exit != nil })
+	s.run(func() bool { return s.machine.exit != nil })
 	close(s.ended)
 	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
 	defer s.reexecuting.Unlock()
 	s.store.CopyAllUp()
-	return Exit{Status: s.exit.Status, Reason: s.exit.Reason, stop: s.o.StopSignal}, nil
+	return Exit{Status: s.machine.exit.Status, Reason: s.machine.exit.Reason, stop: s.o.StopSignal}, nil
 }
 
 // begin sees to it that children can be made, kept apart, and waited for.
@@ -224,7 +180,7 @@ func (s *Supervisor) begin() (err error) {
 // close lets go of everything. What generations have stored stays with the manager.
 func (s *Supervisor) close() {
 	s.runner.Close()
-	s.timers.stop()
+	s.machine.timers.stop()
 	s.drain.close()
 	s.stops.beside.Wait()
 	for _, p := range s.instances {
@@ -236,12 +192,8 @@ func (s *Supervisor) close() {
 		}
 	}
 	s.store.Close()
-	for _, f := range s.sockets {
-		f.File.Close()
-	}
-	if s.runtime != "" {
-		os.Remove(s.runtime)
-	}
+	s.sockets.close()
+	s.launcher.close()
 }
 
 // feed has the machine handle e, and carries out what follows. Effects may feed
