@@ -19,7 +19,7 @@ func pairIn(t *testing.T, dropIn string) string {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"app.socket":           "[Socket]\nListenStream=8080\n",
-		"app.service":          "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart=/bin/app\n",
+		"app.service":          "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart=/bin/app\nRestart=on-failure\nRestartSec=1\n",
 		"app.socket.d/a.conf":  "[Socket]\n" + dropIn + "\n",
 		"app.service.d/a.conf": "[Service]\n",
 	} {
