@@ -34,9 +34,7 @@ func (p *parts) init(env *resource.Env, o Options) {
 	p.names = make(map[net.Listener]string)
 	p.taken = make(map[string]bool)
 	p.servers = make(map[*http.Server]*resource.HTTP)
-	for _, kind := range []string{protocol.KindConn, protocol.KindHTTP} {
-		p.resources.Stray(kind, resource.Strays(o.KeepConns))
-	}
+	p.resources.Stray("", resource.Strays(o.KeepConns))
 	p.resources.Stray(protocol.KindState, resource.StrayStates{Env: env, KeepFor: o.KeepStates})
 }
 

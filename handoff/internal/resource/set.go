@@ -17,7 +17,7 @@ import (
 type Set struct {
 	list   []Resource // what is a Background begins in this order
 	routes map[route]Adopter
-	strays map[string]Adopter // by kind
+	strays map[string]Adopter // by kind; "" has the other kinds
 	frozen atomic.Bool
 }
 
@@ -45,7 +45,8 @@ func (s *Set) Route(kind, name string, a Adopter) bool {
 	return true
 }
 
-// Stray has a go on with entries of a kind for which there is no route.
+// Stray has a judge entries of a kind for which there is no route; "" is every kind for
+// which Stray was not called.
 func (s *Set) Stray(kind string, a Adopter) {
 	s.change()
 	if s.strays == nil {
@@ -229,7 +230,10 @@ func (s *Set) adopter(e protocol.Entry) Adopter {
 	if a := s.routes[route{e.Kind, e.Name}]; a != nil {
 		return a
 	}
-	return s.strays[e.Kind]
+	if a := s.strays[e.Kind]; a != nil {
+		return a
+	}
+	return s.strays[""]
 }
 
 // Early reports whether e is adopted by its payload alone, see Early.

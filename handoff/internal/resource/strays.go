@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// Strays are connections whose Carrier or listener the program does not have. They wait
-// for a later generation, for as long as it says.
+// Strays are entries that nothing here goes on with, such as connections whose Carrier or
+// listener the program does not have. They wait for a later generation for so long.
 type Strays time.Duration
 
 var _ Adopter = Strays(0)
