@@ -30,6 +30,7 @@ type appConfig struct {
 	Echo   string // of the listener "echo"
 	Hijack bool   // "http" turns connections over to the Carrier "echo"
 	Packet string // of the packet socket "packet"
+	Baton  bool   // it takes part in a relay
 
 	Accept, AnyServer bool // HTTP is not served, or by a Server of its own kind
 
@@ -191,6 +192,11 @@ func (a *application) setUp() error {
 	}
 	if c.Packet != "" {
 		if err := a.count(c.Packet); err != nil {
+			return err
+		}
+	}
+	if c.Baton {
+		if err := takeBaton(a.svc); err != nil {
 			return err
 		}
 	}
