@@ -14,6 +14,10 @@ func TestBoundTo(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		addr             net.Addr
 		network, address string
@@ -44,6 +48,16 @@ func TestBoundTo(t *testing.T) {
 		{&net.UnixAddr{Name: path + "gone", Net: "unix"}, "unix", path + "gone", false},
 		{&net.UnixAddr{Name: path, Net: "unix"}, "unix", path + "2", false},
 		{&net.UnixAddr{Name: "@abstract", Net: "unix"}, "unix", "@abstract", true},
+		{&net.UnixAddr{Name: "@abstract", Net: "unix"}, "unix", "@other", false},
+		{&net.UnixAddr{Name: path, Net: "unix"}, "unix", other, false},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}, "tcp", "[fe80::1%eth0]:80", true},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}, "tcp", "[fe80::1%eth1]:80", false},
+		{&net.UDPAddr{IP: net.ParseIP("fe80::1"), Port: 53, Zone: "eth0"}, "udp", "[fe80::1%eth0]:53", true},
+		{&net.UDPAddr{IP: net.ParseIP("fe80::1"), Port: 53, Zone: "eth0"}, "udp", "[fe80::1%eth1]:53", false},
+		{udp("127.0.0.1", 53), "udp", "127.0.0.2:53", false},
+		{udp("127.0.0.1", 53), "udp", "nonsense", false},
+		{&net.IPAddr{IP: net.ParseIP("127.0.0.1")}, "ip", "127.0.0.1", true},
+		{&net.IPAddr{IP: net.ParseIP("127.0.0.1")}, "ip", "127.0.0.2", false},
 	} {
 		if got := BoundTo(c.addr, c.network, c.address); got != c.want {
 			t.Errorf("BoundTo(%v, %q, %q) = %v", c.addr, c.network, c.address, got)
