@@ -205,6 +205,7 @@ func (a *application) setUp() error {
 			Version:    c.State,
 			Accepts:    a.accepts,
 			Save:       a.save,
+			Resume:     a.resume,
 			Load:       a.load,
 			Unreadable: c.Unreadable,
 		})
@@ -342,12 +343,28 @@ func (a *application) accepts(version uint32) bool {
 
 func (a *application) save(context.Context) ([]byte, error) {
 	a.crash("save")
-	if a.config.Crash == "stuck save" {
+	switch a.config.Crash {
+	case "stuck save":
 		fmt.Println("save is stuck")
 		select {}
+	case "long save": // until the file goes
+		fmt.Println("saving")
+		for a.config.due() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	fmt.Printf("saved %d\n", a.counted.Load())
 	return strconv.AppendInt(nil, a.counted.Load(), 10), nil
+}
+
+func (a *application) resume(ctx context.Context) error {
+	if a.config.Crash == "stuck resume" {
+		fmt.Println("resume is stuck")
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	fmt.Println("resumed")
+	return nil
 }
 
 func (a *application) load(ctx context.Context, version uint32, b []byte) error {

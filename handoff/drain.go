@@ -3,12 +3,10 @@ package handoff
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	servicemanager "github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
-	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -19,71 +17,39 @@ var errHurry = errors.New("a second interrupt")
 // connections that can be carried on at once.
 const hurryGrace = time.Second
 
-// drain ends the service because of cause, nil where it was told to, without losing a
-// client.
-func (r *run) drain(cause error) error {
+// An ending is what Run's goroutine knows of the end of the service.
+type ending struct {
+	cause     error           // nil: it was told to stop
+	hurried   context.Context // ends hurryGrace after the second interrupt
+	hurry     context.CancelCauseFunc
+	extending task // asks the manager for more time
+}
+
+// hurryUp cuts the end of the service short.
+func (r *run) hurryUp() {
+	time.AfterFunc(hurryGrace, func() { r.hurry(errHurry) })
+	r.shutdown.hurry(errHurry)
+}
+
+// sendStopping tells the manager that the service ends because of cause, nil where it
+// was told to. What goes on has deadlines of its own: the manager is to wait for it.
+func (r *run) sendStopping(cause error) {
 	s := r.s
-	hurried, hurry := context.WithCancelCause(context.Background())
-	defer hurry(nil)
-	defer r.listen(hurry)()
+	r.cause = cause
+	s.leaving.Store(true)
 	if r.reload != nil {
 		r.reload.cancel(ErrDraining)
 	}
-	stop := s.extend()
-	defer stop()
 	status := "draining"
 	if cause != nil {
 		status += ": " + cause.Error()
 	}
-	s.report(s.manager.Send(hurried, notify.Stopping(), notify.Status(report.Clip(status, maxStatus))))
-	d := r.endFinally()
-	defer context.AfterFunc(hurried, func() {
-		d.skipLameDuck()
-		time.AfterFunc(hurryGrace, func() { d.cut(context.Cause(hurried)) })
-	})()
-	if !d.final { // it began as a release
-		<-d.stopped
-		s.parts.closeListeners()
-	}
-	<-d.done
-	r.upkeep.end(ErrDraining)
-	resource.Receive(canceled, r.upkeep.done)
-	return errors.Join(d.errs...)
-}
-
-// endFinally begins the end of the service, or goes on with the one that a release
-// has begun.
-func (r *run) endFinally() *ending {
-	if r.released == nil {
-		return r.end(true)
-	}
-	return r.released.ending
-}
-
-// listen goes on with the signals, and calls hurry at the second interrupt.
-// Others change nothing any more: a manager may repeat its SIGTERM. It returns
-// what ends that.
-func (r *run) listen(hurry context.CancelCauseFunc) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() {
-		for {
-			select {
-			case sig := <-r.signals:
-				if r.interrupted(sig) {
-					hurry(errHurry)
-				}
-			case err := <-r.failed:
-				r.s.report(err)
-			case <-ctx.Done():
-				return
-			}
-		}
+	r.tell(notify.Stopping(), notify.Status(report.Clip(status, maxStatus)))
+	r.extending = r.spawn(func(ctx context.Context) error {
+		defer s.extend()()
+		<-ctx.Done()
+		return nil
 	})
-	return func() {
-		cancel()
-		done.Wait()
-	}
 }
 
 // openOutbox makes the parcel for what is carried, if there is a store, and the

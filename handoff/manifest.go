@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -15,9 +16,9 @@ import (
 // store as a parcel of its own, which is looked into and never emptied, so that it
 // outlives a crash.
 type manifest struct {
-	mu    sync.Mutex
-	names []string // under which there is one in the store
-	final bool     // it is the next generation's to replace
+	mu    sync.Mutex  // held while it is written
+	names []string    // under which there is one in the store
+	left  atomic.Bool // it is the next generation's to replace
 }
 
 // readManifest reads what the generation before has left, and returns its number. One
@@ -55,7 +56,7 @@ func (s *Service) writeManifest(ctx context.Context) {
 	m := &s.manifest
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.final {
+	if m.left.Load() {
 		return
 	}
 	needs := s.parts.resources.Needs()
@@ -87,12 +88,15 @@ func (m *manifest) found(name string) {
 	m.names = append(m.names, name)
 }
 
-// finish says whether the manifest is left to the next generation.
-func (m *manifest) finish(final bool) {
+// leave leaves the manifest to the next generation, once it is not being written.
+func (m *manifest) leave() {
+	m.left.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.final = final
 }
+
+// keep has this generation replace it again. It waits for nothing.
+func (m *manifest) keep() { m.left.Store(false) }
 
 // leaves reports whether this generation leaves anything to the next. For one that
 // does not there is no reason to ask the manager for room.

@@ -20,9 +20,9 @@ type reload struct {
 	again  bool // another was asked for meanwhile
 }
 
-// reloadAsked begins a reload, or remembers it where one is under way: that one
+// beginReload begins a reload, or remembers it where one is under way: that one
 // may have read the old configuration.
-func (r *run) reloadAsked() {
+func (r *run) beginReload() {
 	if r.reload != nil {
 		r.reload.again = true
 		return
@@ -31,12 +31,13 @@ func (r *run) reloadAsked() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.reload = &reload{cancel: cancel, done: make(chan error, 1)}
 	done := r.reload.done
+	r.tell(notify.Reloading(), notify.Status("reloading"))
+	reload := r.afterwards(s.reloadAll)
 	r.tasks.Go(func() {
 		defer cancel(nil)
-		s.report(s.manager.Send(ctx, notify.Reloading(), notify.Status("reloading")))
 		stop := s.extend()
 		defer stop()
-		done <- s.reloadAll(ctx)
+		done <- reload(ctx)
 	})
 }
 
@@ -67,19 +68,18 @@ func (r *run) reloaded() <-chan error {
 	return r.reload.done
 }
 
-// reloadDone ends a reload. READY=1 is sent whatever became of it: without, the
+// endReload ends a reload. READY=1 is sent whatever became of it: without, the
 // manager waits for ever.
-func (r *run) reloadDone(err error) {
-	s := r.s
+func (r *run) endReload(err error) {
 	verdict := "reloaded"
 	if err != nil {
 		verdict = fmt.Sprintf("reload failed, the old configuration is in force: %v", err)
-		s.reportf("reload: %w", err)
+		r.report(fmt.Errorf("handoff: reload: %w", err))
 	}
-	s.report(s.manager.Send(context.Background(), notify.Ready(), notify.Status(report.Clip(verdict, maxStatus))))
+	r.tell(notify.Ready(), notify.Status(report.Clip(verdict, maxStatus)))
 	again := r.reload.again
 	r.reload = nil
 	if again {
-		r.reloadAsked()
+		r.beginReload()
 	}
 }

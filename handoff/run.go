@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/life"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 )
 
@@ -45,15 +46,20 @@ func (s *Service) Run(ctx context.Context) error {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	r := &run{s: s, inbox: inbox{s: s, mail: newMailbox(s.intake)}, signals: signals, failed: make(chan error), over: make(chan struct{})}
+	r := newRun(s, signals)
 	if err := r.start(ctx); err != nil {
 		r.inbox.close()
 		return err
 	}
-	cause := r.loop(ctx)
-	err = errors.Join(cause, r.drain(cause))
+	r.handle(life.Started, nil)
+	r.loop(ctx)
+	<-r.messages.passed()
+	r.hurry(nil)
+	r.extending.end(ErrDraining)
+	r.upkeep.end(ErrDraining)
 	r.mail.end(ErrDraining)
 	close(r.over)
+	resource.Receive(canceled, r.upkeep.done)
 	// All of them have been told. One that does not mind leaves with the process.
 	ended := make(chan struct{})
 	go func() {
@@ -62,7 +68,7 @@ func (s *Service) Run(ctx context.Context) error {
 		s.env.Tasks.Wait()
 	}()
 	resource.Receive(canceled, ended)
-	return err
+	return errors.Join(append([]error{r.cause}, r.shutdown.errs...)...)
 }
 
 // canceled has ended.
@@ -72,23 +78,40 @@ var canceled = func() context.Context {
 	return ctx
 }()
 
-// A run is what Run's goroutine, which decides everything, works with.
+// A run is what Run's goroutine, which decides everything, works with. It never waits
+// but in loop: what takes its time is done by tasks, by the shutdown, and by messages.
 type run struct {
-	s       *Service
-	inbox   inbox
-	signals <-chan os.Signal
-	failed  chan error    // what must end the service
-	over    chan struct{} // closed when nobody receives from failed any more
-	tasks   sync.WaitGroup
+	s         *Service
+	life      life.Machine
+	inbox     inbox
+	incoming  incoming
+	questions chan question // of shutdowns
+	failed    chan error    // what must end the service
+	over      chan struct{} // closed when nobody receives from these two any more
+	tasks     sync.WaitGroup
+	messages  messages
 
-	probing    task // asks what the manager keeps
-	mail       task // receives what the manager sends
-	upkeep     task // watchdog and counts
-	reload     *reload
-	reserve    reserve
-	released   *release // nil where this generation serves, or has not been asked
-	abandoned  *ending  // the last one, which may not be over
-	interrupts int      // SIGINTs
+	probing  task // asks what the manager keeps
+	mail     task // receives what the manager sends
+	upkeep   task // watchdog and counts
+	reload   *reload
+	reserve  reserve
+	shutdown *shutdown // the last one that was begun
+	handover handover
+	ending
+}
+
+func newRun(s *Service, signals <-chan os.Signal) *run {
+	r := &run{
+		s:         s,
+		inbox:     inbox{s: s, mail: newMailbox(s.intake)},
+		incoming:  newIncoming(signals),
+		questions: make(chan question),
+		failed:    make(chan error),
+		over:      make(chan struct{}),
+	}
+	r.hurried, r.hurry = context.WithCancelCause(context.Background())
+	return r
 }
 
 // A task is goroutines that end with a context.
@@ -155,15 +178,20 @@ func (r *run) start(ctx context.Context) error {
 	if s.store.available() && s.parts.resources.Needs().Carries {
 		r.reserve.fill()
 	}
-	s.ready.Store(true)
-	if err := s.manager.Send(ctx, s.readiness()...); err != nil {
-		// The manager will find that the service is late; the clients have it.
-		s.report(err)
-	}
-	r.probing = r.spawn(r.probe)
-	r.upkeep = r.spawn(r.watchdog, s.announceCarried)
-	r.begin(p, nil)
 	return nil
+}
+
+// sendReady tells the manager that the service is ready, and starts what goes on
+// beside the servers: nothing that the manager hears of that comes before READY=1.
+func (r *run) sendReady() {
+	s := r.s
+	s.ready.Store(true)
+	r.tell(s.readiness()...) // if it fails, the manager will find that the service is late
+	r.messages.pass(func() {
+		r.probing = r.spawn(r.probe)
+		r.upkeep = r.spawn(r.watchdog, s.announceCarried)
+		r.begin(s.period.Load(), nil)
+	})
 }
 
 func (r *run) probe(ctx context.Context) error {
@@ -206,46 +234,4 @@ func (s *Service) own(ctx context.Context) {
 		}
 		close(s.owned)
 	})
-}
-
-// loop serves until something ends the service, and returns what, nil where it
-// was told to stop.
-func (r *run) loop(ctx context.Context) error {
-	for {
-		select {
-		case sig := <-r.signals:
-			if sig == syscall.SIGHUP {
-				r.reloadAsked()
-				continue
-			}
-			r.interrupted(sig)
-			return nil
-		case err := <-r.reloaded():
-			r.reloadDone(err)
-		case <-r.s.stop:
-			return nil
-		case <-ctx.Done():
-			return nil
-		case err := <-r.failed:
-			if r.released == nil {
-				return err
-			}
-			r.s.report(err)
-		case d := <-r.inbox.mail.orders:
-			if err := r.ordered(d); err != nil {
-				return err
-			}
-		case <-r.releasing():
-			r.releaseDone()
-		}
-	}
-}
-
-// interrupted counts SIGINT, and reports whether this is the second.
-func (r *run) interrupted(sig os.Signal) bool {
-	if sig != os.Interrupt {
-		return false
-	}
-	r.interrupts++
-	return r.interrupts == 2
 }

@@ -61,8 +61,8 @@ func (s *Service) save(ctx context.Context, r resource.Saver) error {
 }
 
 // resumeAll goes on with what was saved.
-func (s *Service) resumeAll() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
+func (s *Service) resumeAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
 	defer cancel()
 	var errs []error
 	for r, name := range s.saved {

@@ -24,7 +24,6 @@
 //	ReloadAsked |        |-        |-        |         |-       |-       |        |        |        |        |
 //	ReloadDone  |        |-        |-        |-        |-       |-       |-       |-       |-       |        |
 //	TaskFailed  |        |draining |-        |-        |-       |-       |-       |-       |-       |-       |-
-//	ServerEnded |        |draining |         |         |        |        |        |        |        |        |
 //	ReleaseAsked|        |releasing|-        |         |-       |-       |        |        |        |        |
 //	ResumeAsked |        |-        |reopening|         |waiting |resuming|        |        |        |        |
 //	AcceptEnded |        |         |         |serving  |        |        |        |        |        |draining|

@@ -31,8 +31,7 @@ const (
 	Interrupted               // a second SIGINT
 	ReloadAsked               // SIGHUP
 	ReloadDone                // the functions of OnReload are through
-	TaskFailed                // a function of Go or a State.Load has failed
-	ServerEnded               // a server has stopped serving of its own accord
+	TaskFailed                // a server, a function of Go or a State.Load has failed
 	ReleaseAsked              // RELEASE on HANDOFF_SOCKET
 	ResumeAsked               // RESUME on HANDOFF_SOCKET
 	AcceptEnded               // the shutdown under way has stopped accepting
@@ -80,7 +79,6 @@ var table = [states][events]*step{
 	Serving: {
 		StopAsked:    {Draining, []Effect{SendStopping, BeginLastShutdown}},
 		TaskFailed:   {Draining, []Effect{SendStopping, BeginLastShutdown}},
-		ServerEnded:  {Draining, []Effect{SendStopping, BeginLastShutdown}},
 		ReloadAsked:  {Serving, []Effect{BeginReload}},
 		ReloadDone:   {Serving, []Effect{EndReload}},
 		ReleaseAsked: {Releasing, []Effect{BeginShutdown}},

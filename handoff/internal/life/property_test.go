@@ -24,7 +24,7 @@ func TestRules(t *testing.T) {
 		for e := range advance + 1 {
 			times := often
 			switch e {
-			case StartFailed, StopAsked, TaskFailed, ServerEnded, StatesLost:
+			case StartFailed, StopAsked, TaskFailed, StatesLost:
 				times = 1
 			}
 			all = append(all, slices.Repeat([]Event{e}, times)...)

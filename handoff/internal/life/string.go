@@ -6,7 +6,7 @@ func (s State) String() string {
 }
 
 func (e Event) String() string {
-	return [events]string{"Started", "StartFailed", "StopAsked", "Interrupted", "ReloadAsked", "ReloadDone", "TaskFailed", "ServerEnded",
+	return [events]string{"Started", "StartFailed", "StopAsked", "Interrupted", "ReloadAsked", "ReloadDone", "TaskFailed",
 		"ReleaseAsked", "ResumeAsked", "AcceptEnded", "SaveAsked", "ShutdownDone", "StatesBack", "StatesLost"}[e]
 }
 

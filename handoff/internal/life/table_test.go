@@ -78,8 +78,10 @@ func documented(t *testing.T) (columns []string, rows map[string][]string) {
 func TestOneChannel(t *testing.T) {
 	for s := range states {
 		m := Machine{s}
-		if m.Takes(ReleaseAsked) != m.Takes(ResumeAsked) {
-			t.Errorf("when %v only one of the orders is taken", s)
+		for _, both := range [][2]Event{{ReleaseAsked, ResumeAsked}, {StatesBack, StatesLost}} {
+			if m.Takes(both[0]) != m.Takes(both[1]) {
+				t.Errorf("when %v only one of %v is taken", s, both)
+			}
 		}
 	}
 }

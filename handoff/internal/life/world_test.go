@@ -149,7 +149,7 @@ func (w *world) answered(e Event, do []Effect) {
 		w.broken("%v hurries: %v", e, do)
 	}
 	switch e {
-	case StopAsked, ServerEnded, StatesLost:
+	case StopAsked, StatesLost:
 		if !stops {
 			w.broken("%v does not stop it", e)
 		}
