@@ -34,7 +34,7 @@ func (m *manager) undone(g *generation, app appConfig, released bool) {
 }
 
 // TestInterruptsWhileResuming: a second SIGINT is heard while State.Resume takes all
-// the time that it has.
+// the time that it has, and the state is left for the next generation.
 func TestInterruptsWhileResuming(t *testing.T) {
 	m := newManager(t)
 	m.overlap = true
@@ -58,7 +58,14 @@ func TestInterruptsWhileResuming(t *testing.T) {
 	if out := g.out.String(); err == nil || !strings.Contains(out, `resume state "count"`) || !strings.Contains(out, errHurry.Error()) {
 		t.Errorf("it ended with %v:\n%s", err, out)
 	}
+	if r := g.reported(); len(r) > 0 {
+		t.Errorf("reported %q", r)
+	}
 	g.close()
+	m.current = nil
+	g = m.start(app)
+	g.printed("loaded 1 of version 1")
+	g.stop()
 }
 
 // TestStopWhileSaving: a service that is told to stop while it has to wait until its

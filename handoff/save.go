@@ -60,21 +60,30 @@ func (s *Service) save(ctx context.Context, r resource.Saver) error {
 	return nil
 }
 
-// resumeAll goes on with what was saved.
+// resumeAll goes on with what was saved. Until all of it has resumed it stays in the
+// store: if something fails, this generation ends without saving anew, and what was saved
+// is the next generation's.
 func (s *Service) resumeAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
+	resuming, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
 	defer cancel()
 	var errs []error
-	for r, name := range s.saved {
+	for r := range s.saved {
+		if err := resource.Within(resuming, r.Resume); err != nil {
+			errs = append(errs, fmt.Errorf("handoff: resume %v: %w", r, err))
+		}
+	}
+	if errs != nil {
+		return errors.Join(errs...)
+	}
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.o.DrainTimeout)
+	defer cancel()
+	for _, name := range s.saved {
 		// A later successor must not find it before what will be saved for it.
 		if name != "" {
 			s.report(s.store.remove(ctx, name))
 		}
-		if err := resource.Within(ctx, r.Resume); err != nil {
-			errs = append(errs, fmt.Errorf("handoff: resume %v: %w", r, err))
-		}
 	}
 	s.saved = nil
 	s.report(s.manager.Barrier(ctx))
-	return errors.Join(errs...)
+	return nil
 }

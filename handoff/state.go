@@ -35,7 +35,8 @@ type State struct {
 	// Resume is called where this generation goes on after Save, before it serves
 	// again: to undo what Save did beside returning the state, such as closing a file
 	// that only one may have open. nil: nothing is to be done. An error makes Run
-	// drain and return it. Its context ends after Options.DrainTimeout.
+	// drain and return it, and what was saved is the next generation's. Its context
+	// ends after Options.DrainTimeout, or at the second SIGINT.
 	Resume func(context.Context) error
 
 	// Load takes the state over. It is called at most once, after READY=1 and
