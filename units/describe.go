@@ -103,6 +103,9 @@ type Description struct {
 	// JIT is for a program that makes code as it runs, as Java and Node.js do: the
 	// sandbox lets it.
 	JIT bool
+	// Unlinks is for a program that removes the paths of its Unix sockets when it ends,
+	// as PHP-FPM does: the service is kept from it. The paths are those in Sockets.
+	Unlinks bool
 	// User makes them units of a user's manager (systemctl --user).
 	User bool
 	// Around is what the unit says that a drop-in is for, its own drop-ins merged into
@@ -202,6 +205,8 @@ func (d Description) check() error {
 		return fmt.Errorf("workers that pause for %v: only handoffd does that, and the kind is %s", d.PauseWorkers, d.Kind)
 	case d.PauseWorkers != 0 && d.PauseWorkers >= d.DrainTimeout:
 		return fmt.Errorf("workers that pause for %v: want less than the drain timeout, %v", d.PauseWorkers, d.DrainTimeout)
+	case d.Unlinks && !d.Kind.handoffd():
+		return fmt.Errorf("paths that stay: only handoffd has generations that end, and the kind is %s", d.Kind)
 	case d.Watchdog != 0 && d.Ready != "notify":
 		return fmt.Errorf("a watchdog is for a program that sends WATCHDOG=1, and ready is %q", d.Ready)
 	case d.Store < 0 || d.Store > maxStore:

@@ -37,6 +37,7 @@ func TestRenderRefuses(t *testing.T) {
 		{`handoffd "bin/handoffd": want an absolute path`, func(d *Description) { d.Handoffd = "bin/handoffd" }},
 		{`the drain timeout -1s`, func(d *Description) { d.DrainTimeout = -time.Second }},
 		{`the ready timeout 1.5ms`, func(d *Description) { d.ReadyTimeout = 1500 * time.Microsecond }},
+		{`paths that stay: only handoffd`, func(d *Description) { d.Kind, d.Unlinks = KindSocket, true }},
 		{`the name "app@1": want letters`, func(d *Description) { d.Name = "app@1" }},
 		{`the name "@1": want letters`, func(d *Description) { d.Kind, d.Name = KindDropIn, "@1" }},
 		{`the name "app@1@2": want letters`, func(d *Description) { d.Kind, d.Name = KindDropIn, "app@1@2" }},

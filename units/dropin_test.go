@@ -135,3 +135,26 @@ func TestDropInNames(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptPaths: the paths of Unix sockets are mounted where the program would remove
+// them, and nothing else is.
+func TestKeptPaths(t *testing.T) {
+	d := Description{
+		Name: "app", Kind: KindHandoffd, Command: []string{"/bin/app"},
+		Sockets: []Socket{{"a", "unix", "/run/a%b"}, {"a", "tcp", ":80"}, {"a", "unix", "@a"}, {"a", "unixgram", "%t/g"}},
+	}
+	for _, unlinks := range []bool{false, true} {
+		d.Unlinks = unlinks
+		rendered, err := Render(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if unlinks {
+			want = []string{"BindPaths=-%t/g", "BindPaths=-/run/a%%b"}
+		}
+		if got := lines(rendered[1], "BindPaths"); !slices.Equal(got, want) {
+			t.Errorf("unlinks %t: %q, want %q", unlinks, got, want)
+		}
+	}
+}

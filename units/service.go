@@ -213,6 +213,7 @@ func (d Description) handed(b *builder) {
 	case d.Kind != KindDropIn: // whose program is used to what its unit says
 		b.add(whyBlock, "NonBlocking", "yes")
 	}
+	d.keepPaths(b)
 	b.add(whyBoth, "FileDescriptorStoreMax", strconv.Itoa(d.Store+1))
 	b.add(whyRuntime, "RuntimeDirectory", d.runtimeDirectory())
 	b.add(whyDelegate, "Delegate", "yes")
@@ -232,6 +233,21 @@ func (d Description) handed(b *builder) {
 	}
 	b.flags("", "Restart=on-failure", "RestartSec=1")
 	b.add(whyFiles, "LimitNOFILE", "524288")
+}
+
+// keepPaths keeps a program from removing the paths of its sockets: what is mounted
+// cannot be removed.
+func (d Description) keepPaths(b *builder) {
+	if !d.Unlinks {
+		return
+	}
+	why := "The program removes the path of its socket when it ends, and with it every client of\nthe next generation. What is mounted cannot be removed."
+	for _, s := range d.Sockets {
+		if path, err := s.listen(); err == nil && s.unix() && !strings.HasPrefix(path, "@") {
+			b.add(why, "BindPaths", "-"+path)
+			why = ""
+		}
+	}
 }
 
 // handedCommand is handoffd's command line. That of a template may name the instance.

@@ -1,0 +1,60 @@
+package units
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
+	"github.com/holdfast-go/holdfast/units/systemdtest"
+)
+
+// TestDropInInstances: a drop-in for a template is for each instance, one for an
+// instance for that alone, and each has its own handoffd.
+func TestDropInInstances(t *testing.T) {
+	onMachines(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		install(t, m)
+		for _, name := range []string{"web", "one"} {
+			m.InstallUnit(name+"@.socket", "[Socket]\nListenStream=/run/"+name+"-%i.sock\nFileDescriptorName=http\n")
+			m.InstallUnit(name+"@.service", "[Service]\nType=notify\nExecStart=/usr/local/bin/holdfast-http\nPIDFile=/run/"+name+"-%i.pid\nNonBlocking=yes\n")
+		}
+		x := manager{t: t, m: m}
+		for _, name := range []string{"web@", `one@a-b`} {
+			x.install(rendered(t, Description{Name: name, Kind: KindDropIn, Command: []string{"/usr/local/bin/holdfast-http"}}))
+		}
+		for instance, ours := range map[string]bool{"web@a": true, "web@a-b": true, "one@a-b": true, "one@a": false} {
+			m.Systemctl("start", instance+".socket", instance+".service")
+			defer m.Systemctl("stop", instance+".socket", instance+".service")
+			path := "/run/" + strings.Replace(instance, "@", "-", 1) + ".sock"
+			client := http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return m.Dial(ctx, "unix", path)
+			}}}
+			ask := func() {
+				t.Helper()
+				answer, err := client.Get("http://localhost/")
+				if err != nil {
+					t.Fatalf("%s: %v", instance, err)
+				}
+				answer.Body.Close()
+			}
+			ask()
+			if !ours {
+				continue
+			}
+			for _, verb := range []string{"reload", "restart", "reload"} {
+				m.Systemctl(verb, instance+".service")
+				ask()
+			}
+			if text := m.Property(instance+".service", "StatusText"); !strings.Contains(text, "generation 4 serving") {
+				t.Errorf("the status of %s is %q", instance, text)
+			}
+			control := "/run/" + strings.Replace(instance, "@", "-", 1) + "-handoffd/control"
+			m.Output("test", "-S", control)
+		}
+		if text := m.Property("one@a.service", "ExecMainPID"); m.Output("cat", "/proc/"+text+"/comm") == "handoffd" {
+			t.Error("the drop-in for one instance is for another, too")
+		}
+	})
+}
