@@ -48,7 +48,7 @@ func TestCheckVerb(t *testing.T) {
 		{[]string{pairIn(t, "")}, exitDone, []string{"nothing found in 2 units, for systemd "}},
 		{[]string{"--fix", lost}, exitUndone, []string{"# " + filepath.Dir(lost) + "/app.socket.d/zz-handoffd-check.conf\n[Socket]\n# flush-pending: FlushPending=no\nFlushPending=no\n"}},
 		{[]string{"--fix", "--user", pairIn(t, "MaxConnections=5")}, exitDone, []string{"# By hand, ", "max-connections-ignored"}},
-		{[]string{"--rules"}, exitDone, []string{"flush-pending (loss)", "https://github.com/systemd/systemd/issues/19198"}},
+		{[]string{"--rules"}, exitDone, []string{"flush-pending (loss: clients that wait in the queue are reset)", "https://github.com/systemd/systemd/issues/19198"}},
 		{nil, exitUsage, []string{"no unit"}},
 		{[]string{lost + "x"}, exitUsage, []string{"app.servicex"}},
 		{[]string{filepath.Join(filepath.Dir(lost), "absent.service")}, exitUsage, []string{"absent.service"}},

@@ -142,8 +142,8 @@ func TestRules(t *testing.T) {
 		if !seen[r.ID] {
 			t.Errorf("the rule %s has no bad pair", r.ID)
 		}
-		if r.Doc == "" || r.Man == "" {
-			t.Errorf("the rule %s is not documented", r.ID)
+		if r.Doc == "" || r.Man == "" || r.Reason == "" {
+			t.Errorf("the rule %s is not documented: %+v", r.ID, r)
 		}
 	}
 	if n := len(Rules()); n < 40 {

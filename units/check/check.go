@@ -133,6 +133,20 @@ func (c *checker) listening() (all []*Unit) {
 	return all
 }
 
+// reached are those of listening that clients may reach: FIFOs, devices and netlink have
+// none.
+func (c *checker) reached() (all []*Unit) {
+	for _, s := range c.listening() {
+		addresses, _ := addresses(s)
+		if len(addresses) == 0 || slices.ContainsFunc(addresses, func(a address) bool {
+			return a.kind == "Stream" || a.kind == "Datagram" || a.kind == "SequentialPacket"
+		}) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // accepts reports whether a socket unit accepts connections itself.
 func accepts(socket *Unit) bool {
 	_, yes := socket.yes("Socket", "Accept")

@@ -208,6 +208,8 @@ func TestHarmless(t *testing.T) {
 		bad  files
 	}{
 		{"address-not-yet", dropIn("app.socket", "[Socket]\nListenDatagram=224.0.0.251:5353\nListenDatagram=[ff05::2]:5354\nListenDatagram=255.255.255.255:5355")},
+		{"socket-stops-with-service", dropIn("app.socket", "[Unit]\nPartOf=app.service\n[Socket]\nListenStream=\nListenFIFO=/run/console\nRemoveOnStop=yes")},
+		{"start-fails", files{"app.socket.d/a.conf": "[Socket]\nListenStream=\nListenFIFO=/run/console\n", "app.service.d/a.conf": "[Service]\nRestart=no\n"}},
 		{"kill-signal", dropIn("app.service", "[Service]\nKillMode=none\nKillSignal=SIGKILL")},
 	} {
 		findings := ruleCase{}.run(t, ruleCase{base: "plain"}.over(c.bad))

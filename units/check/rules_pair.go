@@ -12,73 +12,87 @@ import (
 var pairRules = []Rule{
 	{
 		ID: "socket-without-service", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "systemd does not start a socket whose service it cannot find: NAME.service, or what Service= names.",
-		check: (*checker).socketWithoutService,
+		Doc:    "systemd does not start a socket whose service it cannot find: NAME.service, or what Service= names.",
+		Reason: "the socket does not start, so every client is refused",
+		check:  (*checker).socketWithoutService,
 	},
 	{
 		ID: "service-masked", Severity: Loss, Man: "systemctl(1)",
-		Doc:   "systemd does not start a socket whose service is masked.",
-		check: (*checker).serviceMasked,
+		Doc:    "systemd does not start a socket whose service is masked.",
+		Reason: "the socket does not start, so every client is refused",
+		check:  (*checker).serviceMasked,
 	},
 	{
 		ID: "socket-missing", Severity: Loss, Man: "systemd.service(5)",
-		Doc:   "A socket unit that Sockets= names and that there is not, or that is masked, is left out without an error. Nobody listens.",
-		check: (*checker).socketMissing,
+		Doc:    "A socket unit that Sockets= names and that there is not, or that is masked, is left out without an error. Nobody listens.",
+		Reason: "clients of that socket are refused",
+		check:  (*checker).socketMissing,
 	},
 	{
 		ID: "socket-stops-with-service", Severity: Loss, Man: "systemd.unit(5)",
-		Doc:   "Where the socket has PartOf=, Requires=, Requisite= or BindsTo= of its service, or the service PropagatesStopTo= of its socket, stopping or restarting the service shuts the socket. Clients are refused meanwhile, and those in the queue are reset.",
-		check: (*checker).socketStopsWithService,
+		Doc:    "Where the socket has PartOf=, Requires=, Requisite= or BindsTo= of its service, or the service PropagatesStopTo= of its socket, stopping or restarting the service shuts the socket. Clients are refused meanwhile, and those in the queue are reset.",
+		Reason: "clients are refused at each restart, and those in the queue are reset",
+		check:  (*checker).socketStopsWithService,
 	},
 	{
 		ID: "service-stops-with-socket", Severity: Unwise, Man: "systemd.unit(5)", Issues: []int{21707},
-		Doc:   "Where the service has Requires=, BindsTo= or PartOf= of its socket, stopping the socket takes the service down with it, and all connections. Wants= starts the socket just as well. A service without its sockets should refuse to start.",
-		check: (*checker).serviceStopsWithSocket,
+		Doc:    "Where the service has Requires=, BindsTo= or PartOf= of its socket, stopping the socket takes the service down with it, and all connections. Wants= starts the socket just as well. A service without its sockets should refuse to start.",
+		Reason: "connections are cut only when somebody stops the socket",
+		check:  (*checker).serviceStopsWithSocket,
 	},
 	{
 		ID: "socket-conflicts", Severity: Loss, Man: "systemd.unit(5)",
-		Doc:   "Where a socket and the service that it starts conflict, starting the service shuts the socket, at once or at the next start, and the service inherits nothing. Where the service wants the socket too, it is not defined which of the two holds.",
-		check: (*checker).socketConflicts,
+		Doc:    "Where a socket and the service that it starts conflict, starting the service shuts the socket, at once or at the next start, and the service inherits nothing. Where the service wants the socket too, it is not defined which of the two holds.",
+		Reason: "the socket is shut while the service runs",
+		check:  (*checker).socketConflicts,
 	},
 	{
 		ID: "runtime-directory-removes-socket", Severity: Loss, Man: "systemd.exec(5)", Issues: []int{8635, 7274},
-		Doc:   "systemd removes the RuntimeDirectory= of a service when it stops, and with it the path of a Unix socket in it. The socket unit notices nothing, and no client finds the socket until it is started anew.",
-		check: (*checker).runtimeDirectory,
+		Doc:    "systemd removes the RuntimeDirectory= of a service when it stops, and with it the path of a Unix socket in it. The socket unit notices nothing, and no client finds the socket until it is started anew.",
+		Reason: "after a stop no client finds the socket",
+		check:  (*checker).runtimeDirectory,
 	},
 	{
 		ID: "remain-after-exit", Severity: Loss, Man: "systemd.service(5)",
-		Doc:   "With RemainAfterExit=yes the service counts as running when its program has ended. The socket then does not start it again, and clients wait for an answer that does not come.",
-		check: (*checker).remainAfterExit,
+		Doc:    "With RemainAfterExit=yes the service counts as running when its program has ended. The socket then does not start it again, and clients wait for an answer that does not come.",
+		Reason: "clients wait for an answer that does not come",
+		check:  (*checker).remainAfterExit,
 	},
 	{
 		ID: "stop-when-unneeded", Severity: Loss, Man: "systemd.unit(5)", Issues: []int{2106},
-		Doc:   "A service that its socket has started, and that is WantedBy= nothing, is needed by no unit: StopWhenUnneeded=yes stops it at once, with the connections it has.",
-		check: (*checker).stopWhenUnneeded,
+		Doc:    "A service that its socket has started, and that is WantedBy= nothing, is needed by no unit: StopWhenUnneeded=yes stops it at once, with the connections it has.",
+		Reason: "the connection of the client that started the service is cut",
+		check:  (*checker).stopWhenUnneeded,
 	},
 	{
 		ID: "stdin-several", Severity: Loss, Man: "systemd.exec(5)",
-		Doc:   "StandardInput=socket takes exactly one socket. A service that has more does not start.",
-		check: (*checker).stdinSeveral,
+		Doc:    "StandardInput=socket takes exactly one socket. A service that has more does not start.",
+		Reason: "the service does not start, so no client is answered",
+		check:  (*checker).stdinSeveral,
 	},
 	{
 		ID: "fd-name-twice", Severity: Unwise, Man: "systemd.socket(5)",
-		Doc:   "Two socket units of one service with one FileDescriptorName=, and sockets of one kind: their order is not defined, so the program cannot tell which is which.",
-		check: (*checker).fdNameTwice,
+		Doc:    "Two socket units of one service with one FileDescriptorName=, and sockets of one kind: their order is not defined, so the program cannot tell which is which.",
+		Reason: "a program that does not look at addresses takes one socket for the other",
+		check:  (*checker).fdNameTwice,
 	},
 	{
 		ID: "socket-shared", Severity: Unwise, Man: "systemd.service(5)",
-		Doc:   "Where several services inherit a socket, each takes connections that are meant for the others, each start sets the O_NONBLOCK of all by its own NonBlocking=, and one that hits its start limit shuts the socket for all.",
-		check: (*checker).socketShared,
+		Doc:    "Where several services inherit a socket, each takes connections that are meant for the others, each start sets the O_NONBLOCK of all by its own NonBlocking=, and one that hits its start limit shuts the socket for all.",
+		Reason: "whether clients are lost depends on the other service",
+		check:  (*checker).socketShared,
 	},
 	{
 		ID: "non-blocking", Severity: Unwise, Man: "systemd.service(5)",
-		Doc:   "systemd sets or clears O_NONBLOCK of the sockets at every start, for all that have them. Cleared under a running Go program, its Accept stays in the kernel, and closing the listener does not wake it. Plain programs under handoffd (--ready exec or alive, --compat) may want to wait in accept(2) itself.",
-		check: (*checker).nonBlocking,
+		Doc:    "systemd sets or clears O_NONBLOCK of the sockets at every start, for all that have them. Cleared under a running Go program, its Accept stays in the kernel, and closing the listener does not wake it. Plain programs under handoffd (--ready exec or alive, --compat) may want to wait in accept(2) itself.",
+		Reason: "it is a trap for some programs, which then do not stop in time",
+		check:  (*checker).nonBlocking,
 	},
 	{
 		ID: "ip-filter-bypassed", Severity: Ineffective, Man: "systemd.resource-control(5)",
-		Doc:   "IPAddressDeny= of a service does not bind the sockets that it inherits: those obey the lists of the socket unit.",
-		check: (*checker).ipFilterBypassed,
+		Doc:    "IPAddressDeny= of a service does not bind the sockets that it inherits: those obey the lists of the socket unit.",
+		Reason: "the filter does not do what it seems to: it lets everybody in",
+		check:  (*checker).ipFilterBypassed,
 	},
 }
 
@@ -126,7 +140,7 @@ func (c *checker) socketStopsWithService() {
 	if service == nil {
 		return
 	}
-	for _, s := range c.listening() {
+	for _, s := range c.reached() {
 		for _, name := range binding {
 			if o, ok := s.names("Unit", name)[service.Name]; ok {
 				c.report(s, o, fmt.Sprintf("%s=%s shuts the socket whenever the service stops or restarts", name, service.Name),

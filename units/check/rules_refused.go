@@ -10,8 +10,9 @@ import (
 var refusedRules = []Rule{
 	{
 		ID: "unit-refused", Severity: Loss, Man: "systemd.service(5)",
-		Doc:   "Some options contradict each other, and then systemd loads no unit: several commands in ExecStart= without Type=oneshot, as where a drop-in adds one and does not empty the list first; none at all; Type=dbus without BusName=; Restart=always or on-success with Type=oneshot; PAMName= with KillMode=process or none; in a socket Symlinks= with several paths or none, and MaxConnections=0 with Accept=yes.",
-		check: (*checker).unitRefused,
+		Doc:    "Some options contradict each other, and then systemd loads no unit: several commands in ExecStart= without Type=oneshot, as where a drop-in adds one and does not empty the list first; none at all; Type=dbus without BusName=; Restart=always or on-success with Type=oneshot; PAMName= with KillMode=process or none; in a socket Symlinks= with several paths or none, and MaxConnections=0 with Accept=yes.",
+		Reason: "no unit is loaded, so every client is refused",
+		check:  (*checker).unitRefused,
 	},
 }
 

@@ -10,27 +10,32 @@ import (
 var socketRules = []Rule{
 	{
 		ID: "no-listen", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "A socket unit without any Listen option is not loaded. A drop-in that empties the list, and fills it in no more, makes it one.",
-		check: (*checker).noListen,
+		Doc:    "A socket unit without any Listen option is not loaded. A drop-in that empties the list, and fills it in no more, makes it one.",
+		Reason: "the socket is not loaded, so every client is refused",
+		check:  (*checker).noListen,
 	},
 	{
 		ID: "listen-invalid", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "An address that systemd cannot read is left out, and nobody listens there. Names of hosts are no addresses: not localhost:80, but 127.0.0.1:80.",
-		check: (*checker).listenInvalid,
+		Doc:    "An address that systemd cannot read is left out, and nobody listens there. Names of hosts are no addresses: not localhost:80, but 127.0.0.1:80.",
+		Reason: "clients of that address are refused",
+		check:  (*checker).listenInvalid,
 	},
 	{
 		ID: "listen-twice", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "Two sockets cannot have one address. The second cannot be bound, and then the unit does not start at all; or it takes the path of the first, which no client reaches any more. A port alone is all of IPv6 and of IPv4, unless BindIPv6Only=ipv6-only. Drop-ins add to the list: an empty ListenStream= forgets what the unit file has.",
-		check: (*checker).listenTwice, Issues: []int{11348},
+		Doc:    "Two sockets cannot have one address. The second cannot be bound, and then the unit does not start at all; or it takes the path of the first, which no client reaches any more. A port alone is all of IPv6 and of IPv4, unless BindIPv6Only=ipv6-only. Drop-ins add to the list: an empty ListenStream= forgets what the unit file has.",
+		Reason: "clients of one of the two addresses are refused",
+		check:  (*checker).listenTwice, Issues: []int{11348},
 	},
 	{
 		ID: "reuse-port", Severity: Unwise, Man: "socket(7)",
-		Doc:   "With ReusePort=yes two socket units may have one address, and the kernel deals the connections out between their queues. A queue whose service is not running is served by nobody else, and stopping its socket resets those that wait in it.",
-		check: (*checker).reusePort,
+		Doc:    "With ReusePort=yes two socket units may have one address, and the kernel deals the connections out between their queues. A queue whose service is not running is served by nobody else, and stopping its socket resets those that wait in it.",
+		Reason: "clients are lost only when one of the sockets is stopped",
+		check:  (*checker).reusePort,
 	},
 	{
 		ID: "flush-pending", Severity: Loss, Man: "systemd.socket(5)",
-		Doc: "With FlushPending=yes systemd throws away what has come in when the service has ended by itself or was stopped: who has connected meanwhile is cut. Only systemctl restart spares them.",
+		Doc:    "With FlushPending=yes systemd throws away what has come in when the service has ended by itself or was stopped: who has connected meanwhile is cut. Only systemctl restart spares them.",
+		Reason: "clients that wait in the queue are reset",
 		check: func(c *checker) {
 			for _, s := range c.listening() {
 				if at, yes := s.yes("Socket", "FlushPending"); yes {
@@ -42,37 +47,44 @@ var socketRules = []Rule{
 	},
 	{
 		ID: "backlog-capped", Severity: Ineffective, Man: "systemd.socket(5)",
-		Doc:   "The kernel bounds every Backlog= by net.core.somaxconn, and says nothing.",
-		check: (*checker).backlogCapped,
+		Doc:    "The kernel bounds every Backlog= by net.core.somaxconn, and says nothing.",
+		Reason: "the queue is as long as the kernel has it, whatever the unit says",
+		check:  (*checker).backlogCapped,
 	},
 	{
 		ID: "backlog-small", Severity: Unwise, Man: "listen(2)",
-		Doc:   "Connections wait in the backlog while the service restarts. When it is full TCP clients wait for a retransmission, and clients of a Unix socket that do not block get EAGAIN.",
-		check: (*checker).backlogSmall,
+		Doc:    "Connections wait in the backlog while the service restarts. When it is full TCP clients wait for a retransmission, and clients of a Unix socket that do not block get EAGAIN.",
+		Reason: "it takes more clients at once than fit, and most of those come through a second later",
+		check:  (*checker).backlogSmall,
 	},
 	{
 		ID: "address-not-yet", Severity: Loss, Man: "systemd.socket(5)", Issues: []int{19198},
-		Doc:   "Sockets are bound early at boot, when an interface may not have its address yet. Binding to it then fails, and nothing tries again. FreeBind=yes binds all the same.",
-		check: (*checker).addressNotYet,
+		Doc:    "Sockets are bound early at boot, when an interface may not have its address yet. Binding to it then fails, and nothing tries again. FreeBind=yes binds all the same.",
+		Reason: "after such a boot the socket has failed, and every client is refused",
+		check:  (*checker).addressNotYet,
 	},
 	{
 		ID: "socket-private-network", Severity: Loss, Man: "systemd.exec(5)",
-		Doc:   "PrivateNetwork=yes in a socket unit binds its sockets in a network of their own, where no client is. In the service it is harmless: the sockets that it inherits stay where they were bound.",
-		check: (*checker).socketPrivateNetwork,
+		Doc:    "PrivateNetwork=yes in a socket unit binds its sockets in a network of their own, where no client is. In the service it is harmless: the sockets that it inherits stay where they were bound.",
+		Reason: "no client reaches the socket",
+		check:  (*checker).socketPrivateNetwork,
 	},
 	{
 		ID: "socket-user-dynamic", Severity: Loss, Man: "systemd.socket(5)",
-		Doc:   "The user of a DynamicUser=yes service exists only while it runs. A socket that is to belong to that user cannot be bound before.",
-		check: (*checker).socketUserDynamic,
+		Doc:    "The user of a DynamicUser=yes service exists only while it runs. A socket that is to belong to that user cannot be bound before.",
+		Reason: "the socket fails, so every client is refused",
+		check:  (*checker).socketUserDynamic,
 	},
 	{
 		ID: "user-low-port", Severity: Loss, Man: "ip(7)",
-		Doc:   "A user's manager may not bind ports below net.ipv4.ip_unprivileged_port_start, by default 1024. The system's may.",
-		check: (*checker).userLowPort,
+		Doc:    "A user's manager may not bind ports below net.ipv4.ip_unprivileged_port_start, by default 1024. The system's may.",
+		Reason: "the socket fails, so every client is refused",
+		check:  (*checker).userLowPort,
 	},
 	{
 		ID: "fd-name-invalid", Severity: Ineffective, Man: "systemd.socket(5)",
-		Doc: "A FileDescriptorName= with a colon, a control character or more than 255 bytes is ignored, and the program finds the socket under the unit's name.",
+		Doc:    "A FileDescriptorName= with a colon, a control character or more than 255 bytes is ignored, and the program finds the socket under the unit's name.",
+		Reason: "the program finds the socket under another name",
 		check: func(c *checker) {
 			for _, s := range c.sockets() {
 				for _, o := range s.options { // it is not among those that systemd obeys
@@ -87,13 +99,15 @@ var socketRules = []Rule{
 	},
 	{
 		ID: "datagram-buffer", Severity: Unwise, Man: "systemd.socket(5)",
-		Doc:   "Datagrams that come while the service restarts wait in the receive buffer, and what comes when that is full is dropped. net.core.rmem_default is 208 KiB, which is some hundred datagrams.",
-		check: (*checker).datagramBuffer,
+		Doc:    "Datagrams that come while the service restarts wait in the receive buffer, and what comes when that is full is dropped. net.core.rmem_default is 208 KiB, which is some hundred datagrams.",
+		Reason: "only a burst during a restart is dropped",
+		check:  (*checker).datagramBuffer,
 	},
 	{
 		ID: "trigger-limit", Severity: Unwise, Man: "systemd.socket(5)", Issues: []int{15633},
-		Doc:   "A socket that starts services more often than TriggerLimitBurst= in TriggerLimitIntervalSec= fails, and stays shut until somebody starts it: with Accept=yes, 200 connections in 2 s are enough. From v255 on PollLimitBurst= slows it down before, unless it is the greater of the two.",
-		check: (*checker).triggerLimit,
+		Doc:    "A socket that starts services more often than TriggerLimitBurst= in TriggerLimitIntervalSec= fails, and stays shut until somebody starts it: with Accept=yes, 200 connections in 2 s are enough. From v255 on PollLimitBurst= slows it down before, unless it is the greater of the two.",
+		Reason: "it takes a flood",
+		check:  (*checker).triggerLimit,
 	},
 }
 

@@ -55,7 +55,7 @@ func triggersForever(s *Unit) bool { return s.rate("TriggerLimit", 20) == 0 }
 
 // fragile are the sockets that a start which fails shuts for good.
 func (c *checker) fragile() []*Unit {
-	return slices.DeleteFunc(slices.Clone(c.listening()), triggersForever)
+	return slices.DeleteFunc(slices.Clone(c.reached()), triggersForever)
 }
 
 // startLimited reports whether there is a limit to the starts of a service.
@@ -87,7 +87,7 @@ func (c *checker) startFails() {
 
 func (c *checker) startLimit() {
 	service := c.service()
-	if service == nil || !service.startLimited() || len(c.listening()) == 0 || c.already("start-fails", "store-restart-no", "store-start-limit") {
+	if service == nil || !service.startLimited() || len(c.reached()) == 0 || c.already("start-fails", "store-restart-no", "store-start-limit") {
 		return
 	}
 	at := service.at("Unit", "StartLimitIntervalSec", "StartLimitBurst")

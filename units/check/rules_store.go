@@ -9,23 +9,27 @@ import (
 var storeRules = []Rule{
 	{
 		ID: "store-restart-no", Severity: Loss, Man: "systemd.service(5)",
-		Doc:   "A service that crashes and is not restarted has failed for good, and systemd closes what it stored: connections are cut. With Restart=on-failure, or FileDescriptorStorePreserve=yes, they wait for its next start.",
-		check: (*checker).storeRestartNo,
+		Doc:    "A service that crashes and is not restarted has failed for good, and systemd closes what it stored: connections are cut. With Restart=on-failure, or FileDescriptorStorePreserve=yes, they wait for its next start.",
+		Reason: "connections that were stored are cut",
+		check:  (*checker).storeRestartNo,
 	},
 	{
 		ID: "store-start-limit", Severity: Loss, Man: "systemd.unit(5)",
-		Doc:   "A service that is started more often than StartLimitBurst= in StartLimitIntervalSec=, 5 times in 10 s where they are not set and each systemctl restart counted, has failed for good. systemd then closes what it stored, and shuts its sockets.",
-		check: (*checker).storeStartLimit,
+		Doc:    "A service that is started more often than StartLimitBurst= in StartLimitIntervalSec=, 5 times in 10 s where they are not set and each systemctl restart counted, has failed for good. systemd then closes what it stored, and shuts its sockets.",
+		Reason: "connections that were stored are cut, and every later client is refused",
+		check:  (*checker).storeStartLimit,
 	},
 	{
 		ID: "store-preserve-ignored", Severity: Ineffective, Man: "systemd.service(5)",
-		Doc:   "FileDescriptorStorePreserve= keeps a store that FileDescriptorStoreMax= leaves without a place.",
-		check: (*checker).storePreserveIgnored,
+		Doc:    "FileDescriptorStorePreserve= keeps a store that FileDescriptorStoreMax= leaves without a place.",
+		Reason: "the line does nothing",
+		check:  (*checker).storePreserveIgnored,
 	},
 	{
 		ID: "store-large", Severity: Unwise, Man: "systemd.service(5)",
-		Doc:   "For each descriptor that is stored the manager looks at all those before: storing 8,000 one by one kept systemd 252 busy for 32 s, in which it did nothing else. Descriptors in flight inside one stored socket cost one entry.",
-		check: (*checker).storeLarge,
+		Doc:    "For each descriptor that is stored the manager looks at all those before: storing 8,000 one by one kept systemd 252 busy for 32 s, in which it did nothing else. Descriptors in flight inside one stored socket cost one entry.",
+		Reason: "clients of the service are served, while systemd is slow for everything else",
+		check:  (*checker).storeLarge,
 	},
 }
 

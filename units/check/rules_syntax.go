@@ -11,7 +11,8 @@ import (
 var syntaxRules = []Rule{
 	{
 		ID: "unit-broken", Severity: Loss, Man: "systemd.syntax(7)",
-		Doc: "At a line that is not UTF-8, a section that is not closed, or some values that it cannot read, systemd gives up on the unit file and loads no unit from it. Such values are a DynamicUser= that is no boolean or empty; a WorkingDirectory=, RootDirectory= or program that is no absolute path; a User= or Group= with a colon or a slash; a command with a quote that is not closed, without a program, or with @ before the program and no name for it.",
+		Doc:    "At a line that is not UTF-8, a section that is not closed, or some values that it cannot read, systemd gives up on the unit file and loads no unit from it. Such values are a DynamicUser= that is no boolean or empty; a WorkingDirectory=, RootDirectory= or program that is no absolute path; a User= or Group= with a colon or a slash; a command with a quote that is not closed, without a program, or with @ before the program and no name for it.",
+		Reason: "no unit is loaded, so every client is refused",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				if u.broken != nil {
@@ -23,7 +24,8 @@ var syntaxRules = []Rule{
 	},
 	{
 		ID: "line-ignored", Severity: Ineffective, Man: "systemd.syntax(7)",
-		Doc: "A line that is no assignment, or stands in no section, is ignored. So is what follows a line in a drop-in at which systemd gives up (unit-broken).",
+		Doc:    "A line that is no assignment, or stands in no section, is ignored. So is what follows a line in a drop-in at which systemd gives up (unit-broken).",
+		Reason: "the line does nothing, and what it was for does not hold",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				for _, e := range u.ignored {
@@ -34,7 +36,8 @@ var syntaxRules = []Rule{
 	},
 	{
 		ID: "unknown-section", Severity: Ineffective, Man: "systemd.unit(5)",
-		Doc: "A service has the sections [Unit], [Service] and [Install], a socket [Unit], [Socket] and [Install]. Others are ignored as a whole, unless their name begins with X-.",
+		Doc:    "A service has the sections [Unit], [Service] and [Install], a socket [Unit], [Socket] and [Install]. Others are ignored as a whole, unless their name begins with X-.",
+		Reason: "no line of the section does anything",
 		check: func(c *checker) {
 			for _, u := range c.Units() {
 				seen := map[string]bool{"Unit": true, "Install": true, u.own(): true}
@@ -50,33 +53,39 @@ var syntaxRules = []Rule{
 	},
 	{
 		ID: "unknown-option", Severity: Ineffective, Man: "systemd.directives(7)",
-		Doc:   "An option that no systemd knows is ignored, with a line in the log that nobody reads. Mostly it is misspelt.",
-		check: func(c *checker) { c.options(unknownOption) },
+		Doc:    "An option that no systemd knows is ignored, with a line in the log that nobody reads. Mostly it is misspelt.",
+		Reason: "the line does nothing",
+		check:  func(c *checker) { c.options(unknownOption) },
 	},
 	{
 		ID: "wrong-section", Severity: Ineffective, Man: "systemd.directives(7)",
-		Doc:   "An option in a section that it does not belong to is ignored. StartLimitIntervalSec= belongs into [Unit], and Restart= into [Service].",
-		check: func(c *checker) { c.options(wrongSection) },
+		Doc:    "An option in a section that it does not belong to is ignored. StartLimitIntervalSec= belongs into [Unit], and Restart= into [Service].",
+		Reason: "the line does nothing where it stands",
+		check:  func(c *checker) { c.options(wrongSection) },
 	},
 	{
 		ID: "option-too-new", Severity: Ineffective, Man: "systemd.directives(7)",
-		Doc:   "An option that is newer than the systemd is ignored.",
-		check: func(c *checker) { c.options(optionTooNew) },
+		Doc:    "An option that is newer than the systemd is ignored.",
+		Reason: "the line does nothing on this systemd",
+		check:  func(c *checker) { c.options(optionTooNew) },
 	},
 	{
 		ID: "option-gone", Severity: Ineffective, Man: "systemd.directives(7)",
-		Doc:   "An option that this systemd no longer has is ignored, such as those of version 1 of the control groups from v258 on.",
-		check: func(c *checker) { c.options(optionGone) },
+		Doc:    "An option that this systemd no longer has is ignored, such as those of version 1 of the control groups from v258 on.",
+		Reason: "the line does nothing on this systemd",
+		check:  func(c *checker) { c.options(optionGone) },
 	},
 	{
 		ID: "value-too-new", Severity: Ineffective, Man: "systemd.directives(7)",
-		Doc:   "A value that is newer than the systemd is ignored, and the default holds. With Type=notify-reload before v253 that is Type=simple: systemd then awaits no readiness, and the service cannot be reloaded.",
-		check: func(c *checker) { c.options(valueTooNew) },
+		Doc:    "A value that is newer than the systemd is ignored, and the default holds. With Type=notify-reload before v253 that is Type=simple: systemd then awaits no readiness, and the service cannot be reloaded.",
+		Reason: "the line does nothing on this systemd, and the default holds",
+		check:  func(c *checker) { c.options(valueTooNew) },
 	},
 	{
 		ID: "bad-value", Severity: Ineffective, Man: "systemd.syntax(7)",
-		Doc:   "A value that systemd cannot read is ignored, and what held before holds: a boolean that is none, a time span, a kind that there is not. So is an empty one, for most options of a single value: it takes nothing back.",
-		check: func(c *checker) { c.options(badValue) },
+		Doc:    "A value that systemd cannot read is ignored, and what held before holds: a boolean that is none, a time span, a kind that there is not. So is an empty one, for most options of a single value: it takes nothing back.",
+		Reason: "the line does nothing, and what held before holds",
+		check:  func(c *checker) { c.options(badValue) },
 	},
 }
 

@@ -148,7 +148,7 @@ func PrintRules(w io.Writer, asJSON bool) error {
 		for _, address := range r.Threads() {
 			see += ", " + address
 		}
-		_, err = fmt.Fprintf(w, "%s (%s)\n    %s\n    See %s.\n", r.ID, r.Severity, r.Doc, see)
+		_, err = fmt.Fprintf(w, "%s (%s: %s)\n    %s\n    See %s.\n", r.ID, r.Severity, r.Reason, r.Doc, see)
 	}
 	return err
 }
