@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -18,7 +19,7 @@ func TestBusyManager(t *testing.T) {
 	clients := connect(t, addr, n)
 	m.listenIn(func(_ *generation, n *notify.Notification) {
 		if n.Message.Has("STOPPING", "1") {
-			time.Sleep(storeTimeout + 500*time.Millisecond)
+			time.Sleep(fdstore.ExchangeTimeout + 500*time.Millisecond)
 		}
 	})
 	g = m.restart(g, app)

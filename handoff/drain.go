@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	servicemanager "github.com/holdfast-go/holdfast/handoff/internal/manager"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/notify"
@@ -52,19 +53,18 @@ func (r *run) sendStopping(cause error) {
 	})
 }
 
-// openOutbox makes the parcel for what is carried, if there is a store, and the
+// openOutgoing makes the parcel for what is carried, if there is a store, and the
 // service has not left the rotation: its read end is with the manager before
 // anything is put in, so that a successor that runs already can read meanwhile.
-func (s *Service) openOutbox(ctx context.Context) *outbox {
+func (s *Service) openOutgoing(ctx context.Context) *fdstore.Outgoing {
 	needs := s.parts.resources.Needs()
-	if !s.store.available() || !needs.Carries || s.rotation.Left() {
+	if !s.store.Available() || !needs.Carries || s.rotation.Left() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, fdstore.EndTimeout)
 	defer cancel()
-	out := &outbox{store: &s.store, first: s.firstEntry(), spare: needs.Entries, live: s.intake != nil, lighten: ballast(ctx)}
-	if _, err := out.open(ctx); err != nil {
-		out.lighten()
+	out, err := s.store.OpenOutgoing(ctx, s.firstEntry(), needs.Entries, s.intake != nil)
+	if err != nil {
 		s.reportf("nothing is carried on, connections are finished: %w", err)
 		return nil
 	}

@@ -3,6 +3,7 @@ package handoff
 import (
 	"context"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/handoff/internal/life"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -43,7 +44,7 @@ func (r *run) beginRelease() {
 func (r *run) sendReleased() {
 	number := r.handover.release
 	r.exchange(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, fdstore.ExchangeTimeout)
 		defer cancel()
 		return r.s.intake.Released(ctx, number)
 	})
@@ -53,7 +54,7 @@ func (r *run) sendReleased() {
 func (r *run) sendResumed() {
 	number := r.handover.resume
 	r.exchange(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, fdstore.ExchangeTimeout)
 		defer cancel()
 		return r.s.intake.Resumed(ctx, number)
 	})
@@ -64,7 +65,7 @@ func (r *run) sendResumed() {
 func (r *run) beginPeriod() {
 	s, d := r.s, r.shutdown
 	if s.parts.resources.Needs().Carries {
-		r.reserve.fill()
+		r.spare.Fill()
 	}
 	r.tasks.Go(func() {
 		<-d.done
@@ -76,7 +77,7 @@ func (r *run) beginPeriod() {
 	next := &period{Period: resource.NewPeriod()}
 	next.Fail = r.fail
 	s.enter(next)
-	s.manifest.keep()
+	s.manifest.KeepIt()
 	s.leaving.Store(false)
 	s.parts.resources.Serve(next.Period)
 	d.p.Follow()

@@ -123,11 +123,11 @@ func obtain[T io.Closer](s *Service, p *parts, k socketKind[T], name, network, a
 	switch {
 	case len(found) == 1 && len(stored) == 1:
 		p.binds = true
-		s.store.hold(1)
+		s.store.Hold(1)
 		return found[0], nil
 	case len(stored) > 0:
-		s.store.hold(1)
-		s.changes.remove(k.prefix + name) // all of that name
+		s.store.Hold(1)
+		s.store.RemoveLater(k.prefix + name) // all of that name
 	}
 	if len(found) == 0 {
 		sock, err := k.bind(s.ctx, network, address)
@@ -136,9 +136,9 @@ func obtain[T io.Closer](s *Service, p *parts, k socketKind[T], name, network, a
 		}
 		found = append(found, sock)
 	}
-	if sock, ok := any(found[0]).(syscall.Conn); ok && s.store.available() {
+	if sock, ok := any(found[0]).(syscall.Conn); ok && s.store.Available() {
 		p.binds = true
-		s.changes.add(k.prefix+name, sock)
+		s.store.StoreLater(k.prefix+name, sock)
 		if u, ok := any(found[0]).(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false) // the next generation listens there
 		}

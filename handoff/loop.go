@@ -66,7 +66,7 @@ func (r *run) loop(ctx context.Context) {
 			r.handle(life.ReloadDone, err)
 		case err := <-when(r, life.TaskFailed, r.failed):
 			r.handle(life.TaskFailed, err)
-		case d := <-when(r, life.ReleaseAsked, r.inbox.mail.orders): // or ResumeAsked
+		case d := <-when(r, life.ReleaseAsked, r.deliveries.Orders()): // or ResumeAsked
 			r.ordered(d)
 		case <-when(r, life.AcceptEnded, accepting):
 			r.handle(life.AcceptEnded, nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -67,10 +68,10 @@ func (r *run) tell(fields ...notify.Field) {
 }
 
 // exchange has f, which sends something, called in its turn. Its context ends after
-// endTimeout, and when the end of the service is cut short. An error is reported.
+// fdstore.EndTimeout, and when the end of the service is cut short. An error is reported.
 func (r *run) exchange(f func(context.Context) error) {
 	r.messages.pass(func() {
-		ctx, cancel := context.WithTimeout(r.hurried, endTimeout)
+		ctx, cancel := context.WithTimeout(r.hurried, fdstore.EndTimeout)
 		defer cancel()
 		r.s.report(f(ctx))
 	})

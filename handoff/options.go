@@ -57,10 +57,6 @@ type Options struct {
 	KeepStates time.Duration
 }
 
-// maxKept bounds how many parcels wait in the store for a later generation. The
-// oldest are given up first.
-const maxKept = 8
-
 func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		option *time.Duration

@@ -22,7 +22,8 @@ func (s *Service) enter(p *period) {
 // there is one, has done with it.
 func (r *run) begin(p, before *period) {
 	s := r.s
-	read := func(ctx context.Context) error { return r.inbox.run(ctx, p) }
+	sendsOn := func() bool { return p.Out() != nil }
+	read := func(ctx context.Context) error { return r.takeover.Run(ctx, sendsOn) }
 	if before == nil {
 		s.parts.resources.Begin(&s.env, p.Period, nil)
 	} else {
@@ -31,7 +32,7 @@ func (r *run) begin(p, before *period) {
 			if !before.reading.over(ctx) {
 				return nil
 			}
-			return r.inbox.run(ctx, p)
+			return r.takeover.Run(ctx, sendsOn)
 		}
 	}
 	p.reading = r.spawn(read)
@@ -52,5 +53,5 @@ func (t task) over(ctx context.Context) bool {
 // accept from.
 func (s *Service) resumable() bool {
 	needs := s.parts.resources.Needs()
-	return s.intake != nil && s.store.available() && !needs.Fixed && needs.Listeners == len(s.parts.names)
+	return s.intake != nil && s.store.Available() && !needs.Fixed && needs.Listeners == len(s.parts.names)
 }

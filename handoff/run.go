@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/handoff/internal/life"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 )
@@ -48,7 +49,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 	r := newRun(s, signals)
 	if err := r.start(ctx); err != nil {
-		r.inbox.close()
+		r.takeover.Close()
 		return err
 	}
 	r.handle(life.Started, nil)
@@ -81,21 +82,22 @@ var canceled = func() context.Context {
 // A run is what Run's goroutine, which decides everything, works with. It never waits
 // but in loop: what takes its time is done by tasks, by the shutdown, and by messages.
 type run struct {
-	s         *Service
-	life      life.Machine
-	inbox     inbox
-	incoming  incoming
-	questions chan question // of shutdowns
-	failed    chan error    // what must end the service
-	over      chan struct{} // closed when nobody receives from these two any more
-	tasks     sync.WaitGroup
-	messages  messages
+	s          *Service
+	life       life.Machine
+	deliveries *fdstore.Deliveries
+	takeover   fdstore.Takeover
+	incoming   incoming
+	questions  chan question // of shutdowns
+	failed     chan error    // what must end the service
+	over       chan struct{} // closed when nobody receives from these two any more
+	tasks      sync.WaitGroup
+	messages   messages
 
 	probing  task // asks what the manager keeps
 	mail     task // receives what the manager sends
 	upkeep   task // watchdog and counts
 	reload   *reload
-	reserve  reserve
+	spare    fdstore.SpareDescriptors
 	shutdown *shutdown // the last one that was begun
 	handover handover
 	ending
@@ -104,13 +106,25 @@ type run struct {
 func newRun(s *Service, signals <-chan os.Signal) *run {
 	r := &run{
 		s:         s,
-		inbox:     inbox{s: s, mail: newMailbox(s.intake)},
 		incoming:  newIncoming(signals),
 		questions: make(chan question),
 		failed:    make(chan error),
 		over:      make(chan struct{}),
 	}
 	r.hurried, r.hurry = context.WithCancelCause(context.Background())
+	r.deliveries = fdstore.NewDeliveries(s.intake, s.env.Report)
+	r.takeover = fdstore.Takeover{
+		Inherited:  s.set,
+		Store:      s.store,
+		Manifest:   &s.manifest,
+		Deliveries: r.deliveries,
+		Registry:   &s.parts.resources,
+		Report:     s.env.Report,
+		First:      s.firstEntry,
+		Own:        s.own,
+		Rotation:   s.rotation.Tell,
+		Ready:      s.ready.Load,
+	}
 	return r
 }
 
@@ -155,12 +169,10 @@ func (r *run) start(ctx context.Context) error {
 		return fmt.Errorf("handoff: run: %w", context.Cause(ctx))
 	}
 	r.mail = r.spawn(func(ctx context.Context) error {
-		if s.intake != nil {
-			r.inbox.mail.run(ctx, s)
-		}
+		r.deliveries.Run(ctx)
 		return nil
 	})
-	if err := r.inbox.open(ctx); err != nil {
+	if err := r.takeover.Look(ctx, s.setNumber); err != nil {
 		r.mail.end(err)
 		<-r.mail.done
 		return err
@@ -172,11 +184,11 @@ func (r *run) start(ctx context.Context) error {
 	if s.intake == nil {
 		s.settleStore(ctx)
 	}
-	if s.intake == nil && len(r.inbox.parcels) == 0 {
+	if s.intake == nil && r.takeover.Empty() {
 		s.own(ctx)
 	}
-	if s.store.available() && s.parts.resources.Needs().Carries {
-		r.reserve.fill()
+	if s.store.Available() && s.parts.resources.Needs().Carries {
+		r.spare.Fill()
 	}
 	return nil
 }
@@ -195,10 +207,10 @@ func (r *run) sendReady() {
 }
 
 func (r *run) probe(ctx context.Context) error {
-	if !r.s.leaves() {
+	if !r.s.needsStore() {
 		return nil
 	}
-	if err := r.s.store.probe(ctx); err != nil {
+	if err := r.s.store.Probe(ctx); err != nil {
 		r.s.reportf("nothing is carried on, connections are finished: %w", err)
 	}
 	return nil
@@ -214,14 +226,22 @@ func (s *Service) dropUnclaimed() {
 	left := s.set.Unclaimed()
 	for _, d := range left {
 		s.reportf("%v: %w: removed", d, ErrUnknown)
-		if d.Name != "" && s.store.available() {
-			s.changes.remove(d.Name)
+		if d.Name != "" && s.store.Available() {
+			s.store.RemoveLater(d.Name)
 		}
 	}
 	if err := s.set.Close(); err != nil {
 		if _, ok := errors.AsType[*activation.UnclaimedError](err); !ok {
 			s.report(err)
 		}
+	}
+}
+
+// setNumber numbers this generation, where the manager does not, after the newest that
+// left something.
+func (s *Service) setNumber(newest uint64) {
+	if s.generation.Load() <= newest {
+		s.generation.Store(newest + 1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
@@ -51,9 +52,9 @@ func (s *Service) save(ctx context.Context, r resource.Saver) error {
 	}
 	name := protocol.UniqueName(protocol.ParcelPrefix)
 	s.saved[r] = name
-	ctx, cancel = context.WithTimeout(ctx, endTimeout)
+	ctx, cancel = context.WithTimeout(ctx, fdstore.EndTimeout)
 	defer cancel()
-	if err := s.store.leave(ctx, name, 0, got.e); err != nil {
+	if err := s.store.Leave(ctx, name, 0, got.e); err != nil {
 		return err
 	}
 	s.env.Report.Count.StatesOut.Add(1)
@@ -80,7 +81,7 @@ func (s *Service) resumeAll(ctx context.Context) error {
 	for _, name := range s.saved {
 		// A later successor must not find it before what will be saved for it.
 		if name != "" {
-			s.report(s.store.remove(ctx, name))
+			s.report(s.store.Remove(ctx, name))
 		}
 	}
 	s.saved = nil

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
 	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
@@ -29,12 +30,11 @@ type Service struct {
 	set     *activation.Set
 	manager *notify.Notifier
 	intake  *parcel.Intake // nil where nothing is delivered after the start
-	store   store
+	store   *fdstore.Store
 	parts   parts
 	env     resource.Env // what the resources know of the service
 
-	changes  changes // to be made in the store
-	manifest manifest
+	manifest fdstore.Manifest
 	saved    saved
 
 	generation atomic.Uint64
@@ -101,13 +101,14 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 		owned:   make(chan struct{}),
 		stop:    make(chan struct{}),
 	}
-	s.store.manager = manager
 	s.generation.Store(generation)
+	reporter := report.New(o.Report)
+	s.store = fdstore.New(manager, reporter)
 	s.env = resource.Env{
-		Report:     report.New(o.Report),
+		Report:     reporter,
 		Generation: s.generation.Load,
 		Leaving:    s.leaving.Load,
-		Stores:     s.store.available,
+		Stores:     s.store.Available,
 		Owned:      s.owned,
 		Rotation:   &s.rotation,
 		Announce:   s.writeManifest,
@@ -230,13 +231,16 @@ func (s *Service) ReadyHandler() http.Handler {
 // Stop makes Run drain, as SIGTERM does. It does not wait for it.
 func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stop) }) }
 
+// maxName is the longest name that leaves room for a prefix in the store.
+const maxName = notify.MaxName - len(protocol.ManifestPrefix)
+
 // checkName tells whether name can name something of the service in the store.
 func checkName(what, name string) error {
 	if err := notify.CheckName(name); err != nil {
 		return err
 	}
-	if name == "" || len(name) > maxServiceName {
-		return fmt.Errorf("handoff: %s %q: want a name of 1 to %d bytes", what, name, maxServiceName)
+	if name == "" || len(name) > maxName {
+		return fmt.Errorf("handoff: %s %q: want a name of 1 to %d bytes", what, name, maxName)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fdstore"
 	"github.com/holdfast-go/holdfast/handoff/internal/resource"
 )
 
@@ -123,15 +124,15 @@ func (r *run) runShutdown(d *shutdown) []error {
 	case <-d.hastened:
 	}
 	defer s.env.Report.Count.DrainBegan()()
-	s.manifest.leave()
+	s.manifest.LeaveIt()
 	resource.Receive(d.ctx, r.probing.done)
-	s.parts.resources.StopAccepting(d.last) // or what is accepted would take the reserve
+	s.parts.resources.StopAccepting(d.last) // or what is accepted would take the spare descriptors
 	if d.last {
 		s.parts.closeListeners()
 	}
-	r.reserve.release()
+	r.spare.Release()
 	close(d.stopped)
-	out := s.openOutbox(d.ctx) // for which the manager may take its time
+	out := s.openOutgoing(d.ctx) // for which the manager may take its time
 	if out != nil {
 		d.p.SetOut(out)
 	}
@@ -143,8 +144,7 @@ func (r *run) runShutdown(d *shutdown) []error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainTimeout)
 	defer cancel()
 	if out != nil {
-		errs = append(errs, out.close(ctx))
-		out.lighten()
+		errs = append(errs, out.Close(ctx))
 	}
 	errs = append(errs, s.env.Report.Losses())
 	if !r.maySave(d) {
@@ -153,10 +153,10 @@ func (r *run) runShutdown(d *shutdown) []error {
 	if !d.last { // for a drain that goes on already
 		defer s.extend()()
 	}
-	if s.store.configured() {
+	if s.store.Configured() {
 		errs = append(errs, s.saveAll(context.Background()))
 	}
-	barrier, cancel := context.WithTimeout(context.Background(), endTimeout)
+	barrier, cancel := context.WithTimeout(context.Background(), fdstore.EndTimeout)
 	defer cancel()
 	if err := s.manager.Barrier(barrier); err != nil {
 		errs = append(errs, fmt.Errorf("handoff: %w: %w", ErrLost, err))

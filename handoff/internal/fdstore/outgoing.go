@@ -1,4 +1,4 @@
-package handoff
+package fdstore
 
 import (
 	"context"
@@ -8,24 +8,24 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// maxParcels bounds how many parcels one outbox makes.
+// maxParcels bounds how many parcels one Outgoing makes.
 const maxParcels = 64
 
 // liveTimeout is how long a full parcel waits for its reader before it is taken
 // that there is none, as when the manager itself is restarted.
 const liveTimeout = time.Second
 
-// An outbox puts entries into parcels in the store; where one is full it begins
-// another.
-type outbox struct {
-	store *store
-	first parcel.Entry // begins every parcel
-	spare int          // entries of the store that are kept free beside the parcels
-
-	lighten func() // releases the ballast
+// An Outgoing puts entries into parcels in the store; where one is full it begins
+// another. Any goroutine may call its methods.
+type Outgoing struct {
+	store   *Store
+	first   parcel.Entry // begins every parcel
+	spare   int          // entries of the store that are kept free beside the parcels
+	lighten func()       // releases the ballast
 
 	mu      sync.Mutex
 	live    bool // the parcels have a reader while they are filled
@@ -35,8 +35,26 @@ type outbox struct {
 	stopped error    // why nothing more is taken
 }
 
+// NewOutgoing returns an Outgoing whose first parcel is made when something is put in.
+// Each parcel begins with first.
+func (st *Store) NewOutgoing(first parcel.Entry) *Outgoing {
+	return &Outgoing{store: st, first: first, lighten: func() {}}
+}
+
+// OpenOutgoing returns an Outgoing with a parcel, whose read end is with the manager
+// before anything is put in. It keeps spare entries of the store free, and room for
+// descriptors in flight until Close. live says that a successor may read meanwhile.
+func (st *Store) OpenOutgoing(ctx context.Context, first parcel.Entry, spare int, live bool) (*Outgoing, error) {
+	b := &Outgoing{store: st, first: first, spare: spare, live: live, lighten: ballast(ctx)}
+	if _, err := b.open(ctx); err != nil {
+		b.lighten()
+		return nil, err
+	}
+	return b, nil
+}
+
 // open makes sure that there is a parcel, and returns its writer.
-func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
+func (b *Outgoing) open(ctx context.Context) (*parcel.Writer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.writer != nil {
@@ -58,8 +76,8 @@ func (b *outbox) open(ctx context.Context) (*parcel.Writer, error) {
 }
 
 // Put has e sent. Where it returns nil it calls done exactly once, when e is in a
-// parcel or cannot be; otherwise e was not taken. e.Done is the outbox's to set.
-func (b *outbox) Put(ctx context.Context, e parcel.Entry, done func(error)) error {
+// parcel or cannot be; otherwise e was not taken. e.Done is the Outgoing's to set.
+func (b *Outgoing) Put(ctx context.Context, e parcel.Entry, done func(error)) error {
 	for {
 		w, err := b.open(ctx)
 		if err != nil {
@@ -84,7 +102,7 @@ func (b *outbox) Put(ctx context.Context, e parcel.Entry, done func(error)) erro
 }
 
 // Flush sends what was put in. What cannot be sent comes back, by done.
-func (b *outbox) Flush(ctx context.Context) {
+func (b *Outgoing) Flush(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		w := b.writer
@@ -101,9 +119,9 @@ func (b *outbox) Flush(ctx context.Context) {
 
 // failed deals with an error of w, and reports whether another parcel may do
 // better. w is not used again where it is full, or reached a limit that holds for
-// every parcel, such as that of descriptors in flight: then the outbox takes
+// every parcel, such as that of descriptors in flight: then the Outgoing takes
 // nothing more.
-func (b *outbox) failed(ctx context.Context, w *parcel.Writer, err error) (again bool) {
+func (b *Outgoing) failed(ctx context.Context, w *parcel.Writer, err error) (again bool) {
 	limit, limited := errors.AsType[*parcel.LimitError](err)
 	full := limited && limit.Limit == parcel.LimitBuffer && w.Sent().Entries > 1
 	final := limited && !full || errors.Is(err, parcel.ErrNoReader)
@@ -126,16 +144,17 @@ func (b *outbox) failed(ctx context.Context, w *parcel.Writer, err error) (again
 	return full || !current && !final
 }
 
-// close ends the parcels, and removes one that nothing was put in. What could not
+// Close ends the parcels, and removes one that nothing was put in. What could not
 // be sent has come back by then.
-func (b *outbox) close(ctx context.Context) error {
+func (b *Outgoing) Close(ctx context.Context) error {
+	defer b.lighten()
 	var errs []error
 	for {
 		b.mu.Lock()
 		w := b.writer
 		b.writer = nil
 		if w == nil && b.stopped == nil {
-			b.stopped = ErrDraining
+			b.stopped = report.ErrDraining
 		}
 		b.mu.Unlock()
 		if w == nil {
@@ -147,7 +166,7 @@ func (b *outbox) close(ctx context.Context) error {
 	}
 	if b.used == 0 && !b.live {
 		for _, name := range b.names {
-			errs = append(errs, b.store.remove(ctx, name))
+			errs = append(errs, b.store.Remove(ctx, name))
 		}
 	}
 	return errors.Join(errs...)

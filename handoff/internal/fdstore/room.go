@@ -1,4 +1,4 @@
-package handoff
+package fdstore
 
 import (
 	"context"
@@ -7,33 +7,33 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// A reserve is descriptors that are kept for the drain. A service whose clients
-// have taken all that the process may have could else make no parcel for them.
-type reserve []*os.File
+// SpareDescriptors are descriptors that are kept for the drain. A service whose clients
+// have taken all that the process may have could else make no parcel for them. The zero
+// value has none.
+type SpareDescriptors []*os.File
 
-// reserved is enough for a parcel, the barrier behind it, and the ballast.
-const reserved = 8
+// spare is enough for a parcel, the barrier behind it, and the ballast.
+const spare = 8
 
-// fill takes the descriptors, as far as there are any.
-func (r *reserve) fill() {
-	for range reserved {
+// Fill takes the descriptors, as far as there are any.
+func (s *SpareDescriptors) Fill() {
+	for range spare {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return
 		}
-		*r = append(*r, f)
+		*s = append(*s, f)
 	}
 }
 
-// release makes room for as many others. Nothing is accepted any more by then.
-func (r *reserve) release() {
-	for _, f := range *r {
-		f.Close()
-	}
-	*r = nil
+// Release makes room for as many others. Nothing is accepted any more by then.
+func (s *SpareDescriptors) Release() {
+	fd.CloseAll(*s)
+	*s = nil
 }
 
 // ballast puts descriptors in flight until it is released. The kernel lets a user
@@ -55,7 +55,7 @@ func ballast(ctx context.Context) (release func()) {
 		return release
 	}
 	defer null.Close()
-	for _, n := range []int{parcel.MaxDescriptors, reserved} {
+	for _, n := range []int{parcel.MaxDescriptors, spare} {
 		e := parcel.Entry{Descriptors: slices.Repeat([]syscall.Conn{null}, n)}
 		if errors.Join(w.Put(ctx, e), w.Flush(ctx)) != nil {
 			break

@@ -1,4 +1,4 @@
-package handoff
+package fdstore
 
 import (
 	"bytes"
@@ -14,37 +14,27 @@ import (
 
 // A reading takes everything out of one parcel.
 type reading struct {
-	s       *Service
-	period  *period
-	in      *inbox
-	p       *received
-	rest    *outbox        // what waits on for a later generation
+	t       *Takeover
+	p       *incoming
+	rest    *Outgoing      // what waits on for a later generation
 	refused map[string]int // connections that nobody here knows, by kind and name
 }
 
 // read takes everything out of p, and reports whether it has come to its end. It
 // ends with ctx, and what has not been taken by then stays for the next generation.
-func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
-	s := in.s
-	r := &reading{
-		s:       s,
-		period:  in.p,
-		in:      in,
-		p:       p,
-		rest:    &outbox{store: &s.store, first: s.firstEntry()},
-		refused: make(map[string]int),
-	}
+func (t *Takeover) read(ctx context.Context, p *incoming) (end bool, err error) {
+	r := &reading{t: t, p: p, rest: t.Store.NewOutgoing(t.First()), refused: make(map[string]int)}
 	defer func() {
 		for what, n := range r.refused {
-			s.reportf("%d connections of %s: %w", n, what, ErrUnknown)
+			t.Report.Reportf("%d connections of %s: %w", n, what, report.ErrUnknown)
 		}
 	}()
 	end, err = r.all(ctx)
-	if err := r.rest.close(context.WithoutCancel(ctx)); err != nil {
-		s.reportf("keep for a later generation: %w: %w", ErrLost, err)
+	if err := r.rest.Close(context.WithoutCancel(ctx)); err != nil {
+		t.Report.Reportf("keep for a later generation: %w: %w", report.ErrLost, err)
 	}
 	if end {
-		in.done(p)
+		t.done(p)
 	}
 	return end, err
 }
@@ -53,7 +43,7 @@ func (in *inbox) read(ctx context.Context, p *received) (end bool, err error) {
 // that is whole and that it has begun to read is read to its end, and passed on:
 // half a parcel is what a generation leaves that has died.
 func (r *reading) all(ctx context.Context) (bool, error) {
-	limit := backoff{s: r.s}
+	limit := backoff{report: r.t.Report}
 	receiving := ctx
 	begun := slices.ContainsFunc(r.p.early, func(s early) bool { return s.fate == protocol.Take })
 	for {
@@ -69,7 +59,7 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 				return false, failed
 			}
 		case ctx.Err() != nil && receiving == ctx:
-			if !begun || !r.p.complete || r.p.others > 0 && r.period.Out() == nil {
+			if !begun || !r.p.complete || r.p.others > 0 && !r.t.sendsOn() {
 				return false, nil
 			}
 			receiving = context.WithoutCancel(ctx)
@@ -79,14 +69,14 @@ func (r *reading) all(ctx context.Context) (bool, error) {
 			return true, nil
 		case errors.Is(err, parcel.ErrTaken):
 			// By a generation that died, or by one that drained while the writer went on.
-			r.s.reportf("parcel %q: read in part by a generation before: %w", r.p.name, err)
+			r.t.Report.Reportf("parcel %q: read in part by a generation before: %w", r.p.name, err)
 			return true, nil
 		case errors.Is(err, parcel.ErrTruncated):
-			r.s.reportf("parcel %q: %w: %w", r.p.name, ErrLost, err)
+			r.t.Report.Reportf("parcel %q: %w: %w", r.p.name, report.ErrLost, err)
 			return true, nil
 		default:
-			r.s.env.Report.Count.Refused.Add(1)
-			r.s.reportf("parcel %q: %w: the rest is left in the store: %w", r.p.name, ErrLost, err)
+			r.t.Report.Count.Refused.Add(1)
+			r.t.Report.Reportf("parcel %q: %w: the rest is left in the store: %w", r.p.name, report.ErrLost, err)
 			return false, nil
 		}
 	}
@@ -100,22 +90,21 @@ func (r *reading) take(ctx context.Context, it *parcel.Item) error {
 		return nil
 	}
 	e := protocol.Entry{Kind: it.Kind, Name: it.Name, Record: rec}
-	resources := &r.s.parts.resources
 	if e.Kind == protocol.KindGeneration {
 		return it.Close()
 	}
-	if resources.Early(e) {
+	if r.t.Registry.Early(e) {
 		return r.early(ctx, it, e)
 	}
-	switch resources.Judge(e) {
+	switch r.t.Registry.Judge(e) {
 	case protocol.Take:
-		if err := resources.Adopt(ctx, e, it); err != nil {
+		if err := r.t.Registry.Adopt(ctx, e, it); err != nil {
 			r.refuse(it, err)
 		}
 	case protocol.Keep:
 		r.keep(it)
 	default:
-		r.s.env.Report.Count.Refused.Add(1)
+		r.t.Report.Count.Refused.Add(1)
 		r.refused[it.Kind+" "+it.Name]++
 		return it.Close()
 	}
@@ -124,8 +113,8 @@ func (r *reading) take(ctx context.Context, it *parcel.Item) error {
 
 func (r *reading) refuse(it *parcel.Item, err error) {
 	it.Close()
-	r.s.env.Report.Count.Refused.Add(1)
-	r.s.reportf("parcel %q: %s %q: %w: %w", r.p.name, it.Kind, it.Name, ErrLost, err)
+	r.t.Report.Count.Refused.Add(1)
+	r.t.Report.Reportf("parcel %q: %s %q: %w: %w", r.p.name, it.Kind, it.Name, report.ErrLost, err)
 }
 
 // keep puts an item back into the store.
@@ -151,8 +140,8 @@ func (r *reading) early(ctx context.Context, it *parcel.Item, e protocol.Entry) 
 		}
 	}
 	if !known {
-		r.s.parts.resources.Preview(e)
-		fate = r.s.parts.resources.Judge(e)
+		r.t.Registry.Preview(e)
+		fate = r.t.Registry.Judge(e)
 	}
 	if fate == protocol.Keep {
 		r.keep(it)
@@ -163,5 +152,5 @@ func (r *reading) early(ctx context.Context, it *parcel.Item, e protocol.Entry) 
 		return nil
 	}
 	e.Data = bytes.Clone(e.Data)
-	return r.s.parts.resources.Adopt(ctx, e, nil)
+	return r.t.Registry.Adopt(ctx, e, nil)
 }

@@ -1,4 +1,4 @@
-package handoff
+package fdstore
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// A received is a parcel that came to this generation.
-type received struct {
+// An incoming is a parcel that came to this generation.
+type incoming struct {
 	name     string
 	file     *os.File // holds what is in the parcel
 	delivery uint64   // of the Intake; 0: inherited
@@ -34,33 +34,32 @@ type early struct {
 }
 
 // inherited takes what was inherited under names that begin so.
-func (s *Service) inherited(prefix string) []*received {
-	var list []*received
-	for _, name := range s.set.Names() {
+func (t *Takeover) inherited(prefix string) []*incoming {
+	var list []*incoming
+	for _, name := range t.Inherited.Names() {
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		files, err := s.set.Files(name)
-		s.report(err)
-		s.store.hold(len(files))
+		files, err := t.Inherited.Files(name)
+		t.Report.Report(err)
+		t.Store.Hold(len(files))
 		for _, f := range files {
-			list = append(list, &received{name: name, file: f})
+			list = append(list, &incoming{name: name, file: f})
 		}
 	}
 	return list
 }
 
 // inspect opens p and checks everything that waits in it, and takes nothing out.
-func (s *Service) inspect(p *received) error {
-	resources := &s.parts.resources
-	return s.peek(p, func(e protocol.Entry) {
-		if resources.Early(e) {
+func (t *Takeover) inspect(p *incoming) error {
+	return t.peek(p, func(e protocol.Entry) {
+		if t.Registry.Early(e) {
 			e.Data = bytes.Clone(e.Data)
 			p.early = append(p.early, early{Entry: e})
 			return
 		}
 		p.others++
-		switch resources.Judge(e) {
+		switch t.Registry.Judge(e) {
 		case protocol.Take:
 			p.wanted++
 		case protocol.Keep:
@@ -70,15 +69,15 @@ func (s *Service) inspect(p *received) error {
 }
 
 // inspectManifest reads a manifest.
-func (s *Service) inspectManifest(p *received) error {
-	return s.peek(p, func(e protocol.Entry) {
+func (t *Takeover) inspectManifest(p *incoming) error {
+	return t.peek(p, func(e protocol.Entry) {
 		e.Data = bytes.Clone(e.Data)
 		p.promises = append(p.promises, e)
 	})
 }
 
 // peek opens p and shows each entry but the first, whose bytes are not visit's to keep.
-func (s *Service) peek(p *received, visit func(protocol.Entry)) error {
+func (t *Takeover) peek(p *incoming, visit func(protocol.Entry)) error {
 	r, err := parcel.NewReader(p.file, parcel.ReaderOptions{})
 	if err != nil {
 		return err
@@ -96,7 +95,7 @@ func (s *Service) peek(p *received, visit func(protocol.Entry)) error {
 	})
 	if report.Limited(err) {
 		// There is no room for the descriptors that wait; there may be later.
-		s.reportf("parcel %q: %w", p.name, err)
+		t.Report.Reportf("parcel %q: %w", p.name, err)
 		err = nil
 	}
 	if err != nil {
@@ -108,7 +107,7 @@ func (s *Service) peek(p *received, visit func(protocol.Entry)) error {
 }
 
 // close lets go of p, which stays in the store.
-func (p *received) close() {
+func (p *incoming) close() {
 	if p.reader != nil {
 		p.reader.Close()
 		p.reader = nil

@@ -1,4 +1,4 @@
-package handoff
+package fdstore
 
 import (
 	"context"
@@ -9,10 +9,11 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// A mailbox receives what the manager sends over HANDOFF_SOCKET: orders, which Run's
-// goroutine carries out, and deliveries, which wait for the inbox.
-type mailbox struct {
+// Deliveries receives what the manager sends over HANDOFF_SOCKET: orders, which Run's
+// goroutine carries out, and deliveries, which wait for the Takeover.
+type Deliveries struct {
 	intake *parcel.Intake
+	report *report.Reporter
 	orders chan *parcel.Delivery // with Release or Resume
 
 	mu    sync.Mutex
@@ -22,13 +23,21 @@ type mailbox struct {
 	news  chan struct{}      // closed when any of these has changed
 }
 
-func newMailbox(intake *parcel.Intake) *mailbox {
-	return &mailbox{intake: intake, orders: make(chan *parcel.Delivery), news: make(chan struct{})}
+// NewDeliveries returns the deliveries of intake; nil: nothing is delivered.
+func NewDeliveries(intake *parcel.Intake, r *report.Reporter) *Deliveries {
+	return &Deliveries{intake: intake, report: r, orders: make(chan *parcel.Delivery), news: make(chan struct{})}
 }
 
-// run receives until ctx ends or the manager has gone.
-func (m *mailbox) run(ctx context.Context, s *Service) {
-	limit := backoff{s: s}
+// Orders returns what Release and Resume come by. Nothing else is received while one
+// waits.
+func (m *Deliveries) Orders() <-chan *parcel.Delivery { return m.orders }
+
+// Run receives until ctx ends or the manager has gone.
+func (m *Deliveries) Run(ctx context.Context) {
+	if m.intake == nil {
+		return
+	}
+	limit := backoff{report: m.report}
 	for {
 		d, err := m.intake.Next(ctx)
 		switch {
@@ -37,7 +46,7 @@ func (m *mailbox) run(ctx context.Context, s *Service) {
 			continue
 		case err != nil:
 			if err != io.EOF && ctx.Err() == nil {
-				s.report(err)
+				m.report.Report(err)
 			}
 			m.change(func() { m.err = io.EOF })
 			return
@@ -56,7 +65,7 @@ func (m *mailbox) run(ctx context.Context, s *Service) {
 	}
 }
 
-func (m *mailbox) change(f func()) {
+func (m *Deliveries) change(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f()
@@ -65,7 +74,7 @@ func (m *mailbox) change(f func()) {
 }
 
 // takeBack drops what waits: it goes to the successor, or is delivered anew.
-func (m *mailbox) takeBack() {
+func (m *Deliveries) takeBack() {
 	for _, d := range m.queue {
 		if len(d.Files) == 0 {
 			m.words = append(m.words, d)
@@ -78,14 +87,14 @@ func (m *mailbox) takeBack() {
 }
 
 // giveBack comes when all has been delivered anew.
-func (m *mailbox) giveBack() {
+func (m *Deliveries) giveBack() {
 	m.queue = append(m.queue, m.words...)
 	m.words = nil
 }
 
 // next waits for the next delivery until ctx ends. io.EOF says that nothing more
 // comes.
-func (m *mailbox) next(ctx context.Context) (*parcel.Delivery, error) {
+func (m *Deliveries) next(ctx context.Context) (*parcel.Delivery, error) {
 	for {
 		m.mu.Lock()
 		news := m.news
@@ -109,6 +118,6 @@ func (m *mailbox) next(ctx context.Context) (*parcel.Delivery, error) {
 }
 
 // putBack has d be the next one again.
-func (m *mailbox) putBack(d *parcel.Delivery) {
+func (m *Deliveries) putBack(d *parcel.Delivery) {
 	m.change(func() { m.queue = append([]*parcel.Delivery{d}, m.queue...) })
 }
