@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -208,8 +209,11 @@ func (c *Children) Resume() {
 }
 
 // Halt also stops copying what generations write.
-func (c *Children) Halt() (resume func(), err error) {
-	awake := c.reaper.halt()
+func (c *Children) Halt(ctx context.Context) (resume func(), err error) {
+	awake, err := c.reaper.halt(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wait for a start to end: %w", err)
+	}
 	var list []*child
 	listed := make(chan struct{})
 	// What was started before has been told to the owner by now.
@@ -238,8 +242,8 @@ func (c *Children) Halt() (resume func(), err error) {
 	return resume, nil
 }
 
-func (c *Children) Launch(cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
-	return c.reaper.launch(cmd)
+func (c *Children) Launch(ctx context.Context, cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
+	return c.reaper.launch(ctx, cmd)
 }
 
 func (c *Children) Snapshot() RunnerState { return c.state }

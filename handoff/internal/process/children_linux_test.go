@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -208,14 +209,14 @@ func TestHalt(t *testing.T) {
 	o := own(t)
 	g := o.start(1, "/bin/sh", "exec sleep 1000")
 	o.expect("started 1")
-	resume, err := o.c.Halt()
+	resume, err := o.c.Halt(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	launched := make(chan struct{})
 	go func() {
 		defer close(launched)
-		ended, err := o.c.Launch(exec.Command("true"))
+		ended, err := o.c.Launch(t.Context(), exec.Command("true"))
 		if err != nil {
 			t.Error(err)
 			return
@@ -225,7 +226,7 @@ func TestHalt(t *testing.T) {
 		}
 	}()
 	o.do(func() { g.Kill() })
-	if o.c.reaper.making.TryLock() || o.c.reaper.reaping.TryLock() {
+	if o.c.reaper.nursery.quietly(func() {}) || o.c.reaper.reaping.TryLock() {
 		t.Error("children are made or waited for")
 	}
 	select {
@@ -247,7 +248,7 @@ func TestSlowStart(t *testing.T) {
 	o := own(t)
 	g := o.start(1, "/bin/sh", "exec sleep 1000")
 	o.expect("started 1")
-	ended, err := o.c.Launch(exec.Command("sleep", "1000"))
+	ended, err := o.c.Launch(t.Context(), exec.Command("sleep", "1000"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +261,13 @@ func TestSlowStart(t *testing.T) {
 		if err := unix.Waitid(unix.P_PID, slow.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 			t.Error(err)
 		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := o.c.Halt(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("halted while a program is being started: %v", err)
+		}
+		o.start(2, "/bin/sh", "exec sleep 1000")
+		o.expect("started 2") // another start does not wait for this one
 		o.do(func() { g.Kill() })
 		o.expect("exited 1: " + generation.ExitStatus{Signal: int(unix.SIGKILL)}.String())
 		o.expect("emptied 1")

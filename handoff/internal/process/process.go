@@ -11,6 +11,7 @@
 package process
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"syscall"
@@ -35,12 +36,14 @@ type Runner interface {
 	Resume()
 	// Halt returns when nothing changes any more that a Snapshot holds, but for what
 	// the owner does, and nothing is started, until resume is called. An error says why
-	// that is not to be had; then all goes on. The owner must not call it, and must
-	// serve what is posted meanwhile.
-	Halt() (resume func(), err error)
+	// that is not to be had, or that ctx has ended while a generation was being started;
+	// then all goes on. The owner must not call it, and must serve what is posted
+	// meanwhile.
+	Halt(ctx context.Context) (resume func(), err error)
 	// Launch starts a child of this process that is no generation's, and returns where
-	// its end is told, once. Anybody may call it; it waits while another is made.
-	Launch(cmd *exec.Cmd) (ended <-chan generation.ExitStatus, err error)
+	// its end is told, once. Anybody may call it. It waits, unless ctx ends, while all
+	// is halted.
+	Launch(ctx context.Context, cmd *exec.Cmd) (ended <-chan generation.ExitStatus, err error)
 	// Snapshot returns what Restore's Runner has to know beforehand.
 	Snapshot() RunnerState
 	// Describe says what is not as it could be; "" is nothing.

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,9 +19,9 @@ import (
 type reaper struct {
 	reaped func(pid int, status generation.ExitStatus)
 
-	// making is held while a child is made, and while none must be. If that fails,
-	// whoever makes it waits for it, and nobody else must.
-	making  sync.Mutex
+	// nursery has those that are being made. If that fails, whoever makes it waits for
+	// it, and nobody else must.
+	nursery nursery
 	reaping sync.Mutex // held while children are waited for, and while none must be
 
 	mu    sync.Mutex
@@ -48,21 +49,25 @@ func startReaper(reaped func(int, generation.ExitStatus)) (*reaper, error) {
 
 // start runs f, which makes a main process, and waits for it if that fails.
 func (r *reaper) start(f func() (pid int, err error)) error {
-	r.making.Lock()
+	if err := r.nursery.enter(context.Background()); err != nil {
+		return err
+	}
+	defer r.wake() // for what was left alone meanwhile
+	defer r.nursery.leave()
 	pid, err := f()
 	if err == nil {
 		r.add(pid)
 	}
-	r.making.Unlock()
-	r.wake() // for what was left alone meanwhile
 	return err
 }
 
 // launch starts cmd, which is no generation's, and returns where its end is told.
-func (r *reaper) launch(cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
-	r.making.Lock()
+func (r *reaper) launch(ctx context.Context, cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
+	if err := r.nursery.enter(ctx); err != nil {
+		return nil, err
+	}
 	defer r.wake()
-	defer r.making.Unlock()
+	defer r.nursery.leave()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -119,9 +124,9 @@ func (r *reaper) reap() {
 // a child is being made, which may take long where its program lies on a file system
 // that does not answer, it leaves alone what may be that one: all that it does not know.
 func (r *reaper) reapAny() bool {
-	if r.making.TryLock() {
-		pid, status := wait(-1)
-		r.making.Unlock()
+	var pid int
+	var status unix.WaitStatus
+	if r.nursery.quietly(func() { pid, status = wait(-1) }) {
 		return r.tell(pid, status)
 	}
 	r.mu.Lock()
@@ -165,15 +170,19 @@ func wait(pid int) (ended int, status unix.WaitStatus) {
 	}
 }
 
-// halt returns when nothing is made and nobody waited for any more, until resume.
-func (r *reaper) halt() (resume func()) {
-	r.making.Lock() // first: what is being made may take long, and others end meanwhile
+// halt returns when nothing is made and nobody waited for any more, until resume. An
+// error is that of ctx.
+func (r *reaper) halt(ctx context.Context) (resume func(), err error) {
+	// This first: what is being made may take long, and others end meanwhile.
+	if err := r.nursery.halt(ctx); err != nil {
+		return nil, err
+	}
 	r.reaping.Lock()
 	return func() {
 		r.reaping.Unlock()
-		r.making.Unlock()
+		r.nursery.resume()
 		r.wake()
-	}
+	}, nil
 }
 
 // close stops waiting.

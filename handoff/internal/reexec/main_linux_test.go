@@ -83,7 +83,7 @@ func replaced([]string) error {
 // A launcher waits for its children.
 type launcher struct{ t *testing.T }
 
-func (l launcher) Launch(cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
+func (l launcher) Launch(_ context.Context, cmd *exec.Cmd) (<-chan generation.ExitStatus, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

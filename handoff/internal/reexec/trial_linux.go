@@ -22,7 +22,7 @@ import (
 // is one.
 type Launcher interface {
 	// Launch returns where the child's end is told, once.
-	Launch(cmd *exec.Cmd) (ended <-chan generation.ExitStatus, err error)
+	Launch(ctx context.Context, cmd *exec.Cmd) (ended <-chan generation.ExitStatus, err error)
 }
 
 // A Program is one that takes the place of this one.
@@ -82,7 +82,7 @@ func Try(ctx context.Context, l Launcher, p Program, d Document, files *Files, e
 	cmd.Env = append(slices.Clip(env), envState+"=3", envTrial+"=4")
 	cmd.ExtraFiles = slices.Concat([]*os.File{state, child}, files.list)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	ended, err := l.Launch(cmd)
+	ended, err := l.Launch(ctx, cmd)
 	child.Close()
 	stderr.Close()
 	if err != nil {

@@ -1,6 +1,10 @@
 package supervisor
 
-import "github.com/holdfast-go/holdfast/handoff/internal/process"
+import (
+	"context"
+
+	"github.com/holdfast-go/holdfast/handoff/internal/process"
+)
 
 // A fakeGeneration has a main process, and nothing else.
 type fakeGeneration struct {
@@ -17,7 +21,7 @@ type fakeRunner struct {
 	halted bool
 }
 
-func (r *fakeRunner) Halt() (resume func(), err error) {
+func (r *fakeRunner) Halt(context.Context) (resume func(), err error) {
 	r.halted = true
 	return func() { r.halted = false }, nil
 }

@@ -59,7 +59,7 @@ func (s *Supervisor) Reexec(ctx context.Context, i Image) error {
 	defer cancel()
 	err := s.whenIdle(ctx, func() error { return s.try(ctx, i) })
 	if err == nil {
-		err = s.whenIdle(ctx, func() error { return s.replace(i) })
+		err = s.whenIdle(ctx, func() error { return s.replace(ctx, i) })
 	}
 	return fmt.Errorf("reexec: %w", err)
 }
@@ -92,7 +92,7 @@ func (s *Supervisor) whenIdle(ctx context.Context, f func() error) error {
 
 // replace executes the new program. From the moment on in which the state is taken
 // nothing must be under way that is not in it.
-func (s *Supervisor) replace(i Image) error {
+func (s *Supervisor) replace(ctx context.Context, i Image) error {
 	// What would take its time is over before signals have to wait.
 	var told <-chan struct{}
 	err := s.call(func() error {
@@ -106,7 +106,7 @@ func (s *Supervisor) replace(i Image) error {
 		return err
 	}
 	// Until signals are heard again: a generation would inherit that they are ignored.
-	resume, err := s.runner.Halt()
+	resume, err := s.runner.Halt(ctx)
 	if err != nil {
 		return err
 	}

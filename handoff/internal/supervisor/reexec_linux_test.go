@@ -58,7 +58,7 @@ func TestDeaf(t *testing.T) {
 	}
 	nothing := errors.New("nothing is kept")
 	keep := func([]uint64) (Kept, error) { made("meanwhile"); return Kept{}, nothing }
-	if err := s.replace(Image{Deafen: deafen, Keep: keep}); !errors.Is(err, nothing) || times != 1 {
+	if err := s.replace(t.Context(), Image{Deafen: deafen, Keep: keep}); !errors.Is(err, nothing) || times != 1 {
 		t.Errorf("it ends with %v, and listens %d times", err, times)
 	}
 	if runner.halted {
