@@ -13,8 +13,8 @@
 //	end, err := s.Run(ctx) // until a stop was asked, or nothing is left to do
 //	os.Exit(end.Code())
 //
-// The program's main calls ExecStep first: a generation is this very program
-// until it has joined its cgroup.
+// The program's main calls ExecStep first: see package process, which has the processes
+// of generations.
 //
 // One goroutine, that of Run, owns all state. All others send it functions to
 // call, and do what may take long: starting processes, waiting for them, reading
@@ -35,9 +35,4 @@
 //	if successor != nil {
 //		s, err = successor.Restore(o)
 //	}
-//
-// A generation has a cgroup of its own below that of the service where the
-// manager delegates it (Delegate=yes of systemd.resource-control(5)), and
-// otherwise a process group; Status says which. Orphans come to this process,
-// which is a subreaper, and end with their generation.
 package supervisor

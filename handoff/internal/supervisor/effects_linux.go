@@ -54,7 +54,7 @@ func (s *Supervisor) do(e generation.Effect) {
 		}
 	case generation.AwaitTaken:
 		if p := s.instances[e.Gen]; p != nil {
-			s.store.AwaitTaken(e.Gen, p.resumable)
+			s.store.AwaitTaken(e.Gen, p.orders.resumable)
 		}
 	case generation.Resume:
 		if p := s.instances[e.Gen]; p != nil {

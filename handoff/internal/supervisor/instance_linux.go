@@ -25,7 +25,6 @@ type instance struct {
 	watchdog  watchdog
 	text      string // STATUS=
 	says      selfReport
-	resumable bool // it has said that it can release and resume
 }
 
 // newInstance returns one that has nothing yet.
@@ -95,5 +94,5 @@ func (s *Supervisor) forget(p *instance) {
 	s.logOf(p.receiver.Close(), p.number, "the notification socket could not be removed")
 	os.Remove(p.receiver.Addr()) // which a receiver that was carried over leaves in place
 	p.orders.deliverer.Close()
-	s.logOf(p.Forget(), p.number, "the cgroup could not be removed")
+	s.logOf(p.Forget(), p.number, "what is left of the generation could not be removed")
 }

@@ -78,8 +78,8 @@ func (s *Supervisor) handleNotification(p *instance, n *notify.Notification) {
 		if !p.hasExited() {
 			p.watchdog.setLimit(s.o.Watchdog)
 		}
-		p.resumable = m.Has(parcel.Resumable, "1")
-		s.feed(generation.Ready{Gen: p.number, Resumable: p.resumable})
+		p.orders.resumable = m.Has(parcel.Resumable, "1")
+		s.feed(generation.Ready{Gen: p.number, Resumable: p.orders.resumable})
 	}
 }
 
@@ -114,8 +114,7 @@ func (s *Supervisor) handleWatchdog(p *instance, m notify.Message) {
 // open to every user of the machine, since generations may run under any.
 //
 // Some send and end at once, and then only their user is known: one that is ours, or
-// root, could do worse. So it is where there are no cgroups, and a process has left
-// the group.
+// root, could do worse. So it is where it cannot be known whose process it is.
 func (s *Supervisor) mayNotify(p *instance, n *notify.Notification) bool {
 	main, _ := p.Main()
 	switch {

@@ -2,9 +2,12 @@ package supervisor
 
 import (
 	"context"
+	"os"
 	"time"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
@@ -15,7 +18,16 @@ const orderTimeout = 100 * time.Millisecond
 // delivered before. They belong to Run's goroutine.
 type orders struct {
 	deliverer *parcel.Deliverer
+	resumable bool   // it has said that it can release and resume
 	releaseTo uint64 // the successor for which it was last asked to release
+}
+
+// An ordersState is orders in the saved state.
+type ordersState struct {
+	Deliverer    fd.Ref `json:"deliverer"`
+	LastDelivery uint64 `json:"last_delivery,omitempty"`
+	Resumable    bool   `json:"resumable,omitempty"`
+	ReleaseTo    uint64 `json:"release_to,omitempty"`
 }
 
 func (o *orders) send(f func(ctx context.Context) error) error {
@@ -42,6 +54,22 @@ func (o *orders) resume() error {
 // quiesce says that the service leaves the rotation, or stays.
 func (o *orders) quiesce(away bool) error {
 	return o.send(func(ctx context.Context) error { return o.deliverer.Quiesce(ctx, away) })
+}
+
+func (o *orders) snapshot(files *reexec.Files) ordersState {
+	return ordersState{
+		Deliverer: files.Add(o.deliverer.Dup()), LastDelivery: o.deliverer.Last(),
+		Resumable: o.resumable, ReleaseTo: o.releaseTo,
+	}
+}
+
+// restore goes on where a snapshot was taken.
+func (o *orders) restore(st ordersState, file func(fd.Ref) *os.File) (err error) {
+	o.resumable, o.releaseTo = st.Resumable, st.ReleaseTo
+	f := file(st.Deliverer)
+	defer f.Close() // there is a duplicate
+	o.deliverer, err = parcel.ResumeDeliverer(f, st.LastDelivery)
+	return err
 }
 
 // receiveReplies passes on what p says of what it was given and told, until it ends, or

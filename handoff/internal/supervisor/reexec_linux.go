@@ -51,10 +51,10 @@ const (
 // state of this one is a *TrialError. ErrEnded says that the service stops, and
 // ErrReexecuting that this is under way already.
 func (s *Supervisor) Reexec(ctx context.Context, i Image) error {
-	if !s.reexecuting.TryLock() {
+	if !s.history.replacing.TryLock() {
 		return ErrReexecuting
 	}
-	defer s.reexecuting.Unlock()
+	defer s.history.replacing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
 	defer cancel()
 	err := s.whenIdle(ctx, func() error { return s.try(ctx, i) })

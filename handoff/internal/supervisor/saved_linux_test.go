@@ -158,7 +158,7 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 	}
 	s.requests.waiting[5], s.requests.last = make(chan Result, 1), 6
 	s.launcher.folder = t.TempDir()
-	s.since, s.reexecs = time.Unix(1, 2).UTC(), 3
+	s.history.since, s.history.count = time.Unix(1, 2).UTC(), 3
 	s.requests.words = lastWords{Gen: 9, Lines: []string{"last", "words"}}
 	s.requests.verdict = Result{
 		Verdict:  generation.Verdict{Outcome: Undone, Gen: 9, Reason: "reason"},
@@ -198,7 +198,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	p := s.newInstance(number, "/bin/program", time.Unix(5, 6).UTC())
 	p.readiness.told, p.watchdog.limit = true, 9*time.Hour
 	p.text, p.says = "its text", selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}}
-	p.resumable, p.orders.releaseTo = true, 4
+	p.orders.resumable, p.orders.releaseTo = true, 4
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,8 @@ func (s *Supervisor) snapshot(files *reexec.Files) (st *state, err error) {
 	}
 	st = &state{
 		Runtime: s.launcher.folder,
-		Since:   s.since,
-		Reexecs: s.reexecs,
 
+		historyState:  s.history.snapshot(),
 		storeState:    s.store.Snapshot(files.Duplicate),
 		managerState:  s.manager.Snapshot(),
 		RunnerState:   s.runner.Snapshot(),
@@ -44,9 +43,8 @@ func (p *instance) snapshot(files *reexec.Files) processState {
 	return processState{
 		Number: p.number, Program: p.program, Began: p.began,
 		State:    p.Snapshot(files.Duplicate),
-		Receiver: files.Add(p.receiver.File()), Deliverer: files.Add(p.orders.deliverer.Dup()), LastDelivery: p.orders.deliverer.Last(),
+		Receiver: files.Add(p.receiver.File()), ordersState: p.orders.snapshot(files),
 		watchdogState: p.watchdog.snapshot(), readinessState: p.readiness.snapshot(), Text: p.text, Says: p.says,
-		Resumable: p.resumable, ReleaseTo: p.orders.releaseTo,
 	}
 }
 

@@ -25,9 +25,8 @@ type state struct {
 
 	Sockets []namedRef `json:"sockets,omitempty"`
 	Runtime string     `json:"runtime"`
-	Since   time.Time  `json:"since"`
-	Reexecs uint64     `json:"reexecs,omitempty"`
 
+	historyState
 	storeState
 	managerState
 	process.RunnerState
@@ -59,15 +58,12 @@ type (
 		Began   time.Time `json:"began"`
 		process.State
 		storeserver.PeerState
-		Receiver     ref    `json:"receiver"`
-		Deliverer    ref    `json:"deliverer"`
-		LastDelivery uint64 `json:"last_delivery,omitempty"`
+		Receiver ref `json:"receiver"`
+		ordersState
 		readinessState
 		watchdogState
-		Says      selfReport `json:"says"`
-		Text      string     `json:"text,omitempty"`
-		Resumable bool       `json:"resumable,omitempty"`
-		ReleaseTo uint64     `json:"release_to,omitempty"`
+		Says selfReport `json:"says"`
+		Text string     `json:"text,omitempty"`
 	}
 )
 

@@ -28,7 +28,7 @@ func someState() *state {
 				Main: true, PID: 12, PGID: 12, Cgroup: "/sys/fs/cgroup/a/gen-3", Output: 5, Tail: []byte("last words\xff"),
 				Reaped: &generation.ExitStatus{Code: 3},
 			},
-			Receiver: 3, Deliverer: 4, LastDelivery: 9,
+			Receiver: 3, ordersState: ordersState{Deliverer: 4, LastDelivery: 9},
 			readinessState: readinessState{Alive: 1, Ready: true}, watchdogState: watchdogState{Watchdog: 2, Guarded: true},
 			Text: "well", Says: selfReport{Version: "2"}, PeerState: storeserver.PeerState{Committed: true},
 		}},
@@ -39,7 +39,7 @@ func someState() *state {
 		},
 		managerState: manager.State{Keeps: true, Ready: true, Reload: true, Text: "t", Excuses: manager.FailureDetails{"1"}},
 		RunnerState:  process.RunnerState{Cgroups: "/sys/fs/cgroup/a", Note: "n"},
-		Runtime:      "/run/a", Since: time.Unix(2, 0).UTC(), Reexecs: 2,
+		Runtime:      "/run/a", historyState: historyState{Since: time.Unix(2, 0).UTC(), Reexecs: 2},
 		requestsState: requestsState{Callers: []uint64{4}, Caller: 5, Last: lastWords{2, []string{"bye"}}, Verdict: Result{Verdict: generation.Verdict{Outcome: Undone, Gen: 2, Reason: "r"}, Output: []string{"o"}, Time: time.Unix(3, 0).UTC()}},
 		Data:          []byte{1}, Files: []ref{7},
 	}

@@ -51,8 +51,8 @@ func (s *Supervisor) status() Status {
 		Situation: s.machine.Situation(),
 		Rotation:  s.drain.stage.String(),
 		PID:       os.Getpid(),
-		Since:     s.since,
-		Reexecs:   s.reexecs,
+		Since:     s.history.since,
+		Reexecs:   s.history.count,
 		Last:      s.requests.verdict,
 		Note:      s.runner.Describe(),
 	}

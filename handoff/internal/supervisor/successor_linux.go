@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/handoff/internal/process"
 	"github.com/holdfast-go/holdfast/handoff/internal/reexec"
-	"github.com/holdfast-go/holdfast/handoff/parcel"
 	"github.com/holdfast-go/holdfast/notify"
 )
 
@@ -61,7 +59,7 @@ func (h *Successor) Restore(o Options) (*Supervisor, error) {
 // restore does nothing that anybody else would notice.
 func (s *Supervisor) restore(h *Successor) (err error) {
 	st := h.st
-	s.successor = h
+	s.history.restore(h)
 	if s.machine.Machine, err = generation.Restore(s.o.Limits, st.Machine); err != nil {
 		return err
 	}
@@ -72,7 +70,6 @@ func (s *Supervisor) restore(h *Successor) (err error) {
 	s.setManager(n)
 	s.manager.Restore(st.managerState)
 	s.launcher.restore(st.Runtime)
-	s.since, s.reexecs = st.Since, st.Reexecs+1
 	s.requests = restoreRequests(st.requestsState)
 	if err := s.store.Restore(st.storeState, h.File); err != nil {
 		return err
@@ -110,24 +107,23 @@ func (s *Supervisor) restoreInstance(h *Successor, st *processState) (*instance,
 	p.readiness.restore(st.readinessState)
 	p.watchdog.restore(st.watchdogState)
 	p.text, p.says = st.Text, st.Says
-	p.resumable, p.orders.releaseTo = st.Resumable, st.ReleaseTo
 	var err error
-	receiver, deliverer := h.File(st.Receiver), h.File(st.Deliverer)
+	receiver := h.File(st.Receiver)
 	if p.receiver, err = notify.FileReceiver(receiver); err != nil {
 		return nil, err
 	}
-	if p.orders.deliverer, err = parcel.ResumeDeliverer(deliverer, st.LastDelivery); err != nil {
+	if err := p.orders.restore(st.ordersState, h.File); err != nil {
 		return nil, err
 	}
 	if p.Generation, err = s.runner.Restore(p.number, st.State, h.File); err != nil {
 		return nil, err
 	}
-	return p, errors.Join(receiver.Close(), deliverer.Close()) // there are duplicates
+	return p, receiver.Close() // there is a duplicate
 }
 
 // continueFrom does what Run does in place of the start.
 func (s *Supervisor) continueFrom(st *state) {
-	s.log.Info("this program has taken over", "times", s.reexecs)
+	s.log.Info("this program has taken over", "times", s.history.count)
 	for i := range st.Processes {
 		p := s.instances[st.Processes[i].Number]
 		s.listen(p)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
@@ -31,9 +30,7 @@ type Supervisor struct {
 	launcher *launcher
 	sockets  socketList
 	manager  *manager.Manager
-
-	reexecuting sync.Mutex // held while this program is being replaced
-	successor   *Successor // what Run goes on with; nil: it starts
+	history  history
 
 	// All below is Run's alone.
 	machine   *machine
@@ -41,8 +38,6 @@ type Supervisor struct {
 	store     *storeserver.Server
 	requests  *requests
 	runner    process.Runner
-	since     time.Time     // of the service's start
-	reexecs   uint64        // how often this program was replaced since
 	changed   chan struct{} // closed when Status would say something else
 	drain     *drain
 	stops     *stops
@@ -84,7 +79,7 @@ func newSupervisor(o Options) (*Supervisor, error) {
 		instances: make(map[uint64]*instance),
 		requests:  newRequests(),
 		changed:   make(chan struct{}),
-		since:     time.Now(),
+		history:   history{since: time.Now()},
 	}
 	s.machine = &machine{
 		Machine: generation.New(o.Limits), log: o.Log, carryOut: s.carryOut,
@@ -156,15 +151,15 @@ func (s *Supervisor) Run(ctx context.Context) (Exit, error) {
 		<-s.manager.Probed()
 		s.post(s.store.CopyAllUp)
 	}()
-	if s.successor != nil {
-		s.continueFrom(s.successor.st)
+	if s.history.successor != nil {
+		s.continueFrom(s.history.successor.st)
 	} else {
 		s.feed(generation.Start{Last: s.store.LastGeneration()})
 	}
 	s.run(func() bool { return s.machine.exit != nil })
 	close(s.ended)
-	s.reexecuting.Lock() // returns when none is under way any more, and no trial runs
-	defer s.reexecuting.Unlock()
+	s.history.replacing.Lock() // returns when none is under way any more, and no trial runs
+	defer s.history.replacing.Unlock()
 	s.store.CopyAllUp()
 	return Exit{Status: s.machine.exit.Status, Reason: s.machine.exit.Reason, stop: s.o.StopSignal}, nil
 }
