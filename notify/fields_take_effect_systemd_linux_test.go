@@ -58,7 +58,7 @@ func sendPidfd(ctx context.Context, n *notify.Notifier) error {
 	f := os.NewFile(uintptr(pidfd), "pidfd")
 	defer f.Close()
 	return errors.Join(
-		n.SendFiles(ctx, []syscall.Conn{f}, notify.MainPIDFD()),
+		n.SendFiles(ctx, []syscall.Conn{f}, notify.Field{Key: "MAINPIDFD", Value: "1"}),
 		n.Send(ctx, notify.Status(fmt.Sprintf("child %d", child.Process.Pid))),
 	)
 }

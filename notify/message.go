@@ -22,7 +22,29 @@ const (
 	MaxName = 255
 )
 
-// A Field is one assignment of a message, such as READY=1.
+// A Field is one assignment of a message, such as READY=1, for [Notifier.Send]. Any of
+// sd_notify(3) can be written down, as Field{Key: "RESTART_RESET", Value: "1"}. An
+// older manager ignores those that it does not know:
+//
+//	BUSERROR=NAME         why the service failed, as a D-Bus error name
+//	VARLINKERROR=NAME     the same as a Varlink error name (v257)
+//	EXIT_STATUS=N         the status that the service will exit with
+//	NOTIFYACCESS=WHO      who may send from now on: none, main, exec or all (v254)
+//	MAINPIDFD=1           the main process is that of the one pidfd which goes with the
+//	                      message (v257): SendFiles
+//	MAINPIDFDID=INODE     of a pidfd of the process that MAINPID= names, so that the
+//	                      manager can tell a number that is used again (v257)
+//	WATCHDOG_USEC=N       the watchdog's time in microseconds; a Notifier.Watchdog that
+//	                      runs keeps the pace it began with
+//	WATCHDOG=trigger      as if the watchdog had run out (v243)
+//	RESTART_RESET=1       sets the service's restart counter back (v258); systemd takes
+//	                      no notice of it during a reload
+//	FDSTORE=1, FDNAME=,   the store: Notifier.Store, StoreUnpolled and Remove send them
+//	FDPOLL=0,
+//	FDSTOREREMOVE=1
+//
+// Ready, Reloading, Stopping, Status, Errno, MainPID and WatchdogPing make the common
+// ones.
 type Field struct {
 	Key   string
 	Value string

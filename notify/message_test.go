@@ -68,7 +68,7 @@ func TestAppendRefuses(t *testing.T) {
 		{"carriage return", Message{{"STATUS", "a\r"}}, ErrInvalid, `'\r' at byte 1`},
 		{"NUL", Message{{"STATUS", "\x00"}}, ErrInvalid, `'\x00' at byte 0`},
 		{"status not UTF-8", Message{{"STATUS", "\xff"}}, ErrInvalid, "not UTF-8"},
-		{"name with colon", Message{FDName("a:b")}, ErrInvalid, `"a:b" holds ':'`},
+		{"name with colon", Message{fdName("a:b")}, ErrInvalid, `"a:b" holds ':'`},
 		{"too long", Message{{"STATUS", strings.Repeat("x", MaxMessage)}}, ErrTooLarge, "4103 bytes"},
 		{"too long once escaped", Message{{"STATUS", strings.Repeat(`\`, MaxMessage/2)}}, ErrTooLarge, "4103 bytes"},
 	} {
@@ -87,9 +87,9 @@ func TestAppendRefuses(t *testing.T) {
 // every is one field of each kind that sd_notify(3) documents.
 var every = Message{
 	Ready(), Reloading(), {"MONOTONIC_USEC", "1"}, Stopping(), Status(`all\ well\`), Errno(2),
-	BusError("org.example.Failed"), VarlinkError("io.example.Failed"), ExitStatus(3), NotifyAccess("all"),
-	MainPID(4), MainPIDFDID(5), MainPIDFD(), WatchdogPing(), WatchdogTrigger(), WatchdogTimeout(6 * time.Microsecond),
-	ExtendTimeout(time.Second), RestartReset(), FDStore(), FDStoreRemove(), FDName("a b"), NoFDPoll(), {"BARRIER", "1"},
+	{"BUSERROR", "org.example.Failed"}, {"VARLINKERROR", "io.example.Failed"}, {"EXIT_STATUS", "3"}, {"NOTIFYACCESS", "all"},
+	MainPID(4), {"MAINPIDFDID", "5"}, {"MAINPIDFD", "1"}, WatchdogPing(), {"WATCHDOG", "trigger"}, {"WATCHDOG_USEC", "6"},
+	{"EXTEND_TIMEOUT_USEC", "1000000"}, {"RESTART_RESET", "1"}, fdStore, fdStoreRemove, fdName("a b"), noFDPoll, {"BARRIER", "1"},
 }
 
 func TestEveryAssignment(t *testing.T) {

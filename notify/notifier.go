@@ -317,17 +317,11 @@ func (n *Notifier) Reloading(ctx context.Context) error { return n.Send(ctx, Rel
 // Stopping sends STOPPING=1.
 func (n *Notifier) Stopping(ctx context.Context) error { return n.Send(ctx, Stopping()) }
 
-// ExtendTimeout asks for d more, from now on, for the start, reload or stop that
-// is under way.
+// ExtendTimeout asks for d more, from now on, for the start, reload, run time or stop
+// that is under way: EXTEND_TIMEOUT_USEC= (v236). A negative d asks for no time at all.
 func (n *Notifier) ExtendTimeout(ctx context.Context, d time.Duration) error {
-	return n.Send(ctx, ExtendTimeout(d))
+	return n.Send(ctx, Field{"EXTEND_TIMEOUT_USEC", strconv.FormatInt(max(d, 0).Microseconds(), 10)})
 }
-
-// MainPID tells the manager that another process is the main one.
-func (n *Notifier) MainPID(ctx context.Context, pid int) error { return n.Send(ctx, MainPID(pid)) }
-
-// Errno tells the manager why the service fails.
-func (n *Notifier) Errno(ctx context.Context, e syscall.Errno) error { return n.Send(ctx, Errno(e)) }
 
 // Close sends the STATUS that waits, within Options.Timeout, and closes the
 // socket. Sends and barriers that wait, and calls after it, return

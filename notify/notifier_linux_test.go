@@ -33,8 +33,6 @@ func TestNilNotifierDoesNothing(t *testing.T) {
 		"Status":        n.Status("text"),
 		"Statusf":       n.Statusf("%d", 1),
 		"ExtendTimeout": n.ExtendTimeout(ctx, time.Second),
-		"MainPID":       n.MainPID(ctx, 1),
-		"Errno":         n.Errno(ctx, 2),
 		"Store":         n.Store(ctx, "name", os.Stdin),
 		"StoreUnpolled": n.StoreUnpolled(ctx, "name", os.Stdin),
 		"Remove":        n.Remove(ctx, "name"),

@@ -116,11 +116,11 @@ func twinHelper([]string) error {
 			return err
 		}
 	}
-	if err := n.Send(ctx,
-		notify.Ready(), notify.Status("a twin"), notify.Errno(5), notify.BusError("org.example.Twin"),
-		notify.ExitStatus(7), notify.MainPID(os.Getpid()), notify.NotifyAccess("all"), notify.WatchdogPing(),
-		notify.WatchdogTimeout(poll.Patience), notify.ExtendTimeout(poll.Patience),
-	); err != nil {
+	if err := n.Send(ctx, notify.Message{
+		notify.Ready(), notify.Status("a twin"), notify.Errno(5), {Key: "BUSERROR", Value: "org.example.Twin"},
+		{Key: "EXIT_STATUS", Value: "7"}, notify.MainPID(os.Getpid()), {Key: "NOTIFYACCESS", Value: "all"}, notify.WatchdogPing(),
+		{Key: "WATCHDOG_USEC", Value: "60000000"}, {Key: "EXTEND_TIMEOUT_USEC", Value: "60000000"},
+	}...); err != nil {
 		return err
 	}
 	if err := n.Barrier(ctx); err != nil {

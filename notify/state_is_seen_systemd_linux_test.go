@@ -92,12 +92,12 @@ func serviceHelper(args []string) error {
 		case unix.SIGUSR2:
 			var child *exec.Cmd
 			if child, err = sleeper(); err == nil {
-				err = errors.Join(n.Statusf("child %d", child.Process.Pid), n.MainPID(ctx, child.Process.Pid))
+				err = errors.Join(n.Statusf("child %d", child.Process.Pid), n.Send(ctx, notify.MainPID(child.Process.Pid)))
 			}
 		case unix.SIGWINCH:
-			err = errors.Join(n.Send(ctx, notify.RestartReset()), n.Status("reset"))
+			err = errors.Join(n.Send(ctx, notify.Field{Key: "RESTART_RESET", Value: "1"}), n.Status("reset"))
 		case unix.SIGINT:
-			err = errors.Join(n.Errno(ctx, unix.ENOSPC), n.Status("leaving"), n.Stopping(ctx))
+			err = errors.Join(n.Send(ctx, notify.Errno(unix.ENOSPC)), n.Status("leaving"), n.Stopping(ctx))
 		case unix.SIGTERM:
 			cancel()
 			return <-watched

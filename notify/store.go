@@ -28,13 +28,13 @@ import (
 // While the store holds a connection, closing it here does not close it for its
 // peer.
 func (n *Notifier) Store(ctx context.Context, name string, files ...syscall.Conn) error {
-	return n.store(ctx, name, files, FDStore(), FDName(name))
+	return n.store(ctx, name, files, fdStore, fdName(name))
 }
 
 // StoreUnpolled is Store with FDPOLL=0: the manager keeps the descriptors until
 // they are removed (v246).
 func (n *Notifier) StoreUnpolled(ctx context.Context, name string, files ...syscall.Conn) error {
-	return n.store(ctx, name, files, FDStore(), FDName(name), NoFDPoll())
+	return n.store(ctx, name, files, fdStore, fdName(name), noFDPoll)
 }
 
 func (n *Notifier) store(ctx context.Context, name string, files []syscall.Conn, fields ...Field) error {
@@ -59,5 +59,5 @@ func (n *Notifier) store(ctx context.Context, name string, files []syscall.Conn,
 // Remove drops every descriptor that is stored under name (v236). There being
 // none is no error, nor would the manager say so.
 func (n *Notifier) Remove(ctx context.Context, name string) error {
-	return n.Send(ctx, FDStoreRemove(), FDName(name))
+	return n.Send(ctx, fdStoreRemove, fdName(name))
 }

@@ -58,7 +58,7 @@ func TestStoreSplits(t *testing.T) {
 			t.Errorf("a part says %s", got)
 		}
 	}
-	if err := n.SendFiles(limited(t), files, notify.FDStore()); !errors.Is(err, notify.ErrTooManyFiles) {
+	if err := n.SendFiles(limited(t), files, notify.Field{Key: "FDSTORE", Value: "1"}); !errors.Is(err, notify.ErrTooManyFiles) {
 		t.Errorf("1,000 in one message: %v, want ErrTooManyFiles", err)
 	}
 	if err := n.Remove(limited(t), "many"); err != nil {

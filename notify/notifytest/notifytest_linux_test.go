@@ -127,7 +127,7 @@ func TestManagerReplaces(t *testing.T) {
 	first, _ := pipe(t)
 	second, w := pipe(t)
 	check(t, ctx, n, n.Store(ctx, "x", first))
-	check(t, ctx, n, n.SendFiles(ctx, []syscall.Conn{second}, notify.FDStore(), notify.FDStoreRemove(), notify.FDName("x")))
+	check(t, ctx, n, n.SendFiles(ctx, []syscall.Conn{second}, notify.Field{Key: "FDSTORE", Value: "1"}, notify.Field{Key: "FDSTOREREMOVE", Value: "1"}, notify.Field{Key: "FDNAME", Value: "x"}))
 	files := m.Stored()["x"]
 	if len(files) != 1 {
 		t.Fatalf("%d stored, want 1", len(files))
