@@ -26,6 +26,9 @@ func TestSerials(t *testing.T) {
 	if again.generation != 7 {
 		t.Errorf("the last generation is %d, want 7", again.generation)
 	}
+	if again.name != m.name || again.name == 0 {
+		t.Errorf("the last name is %d, want %d", again.name, m.name)
+	}
 	second, err := again.copyName(&entry{name: "http", polled: true})
 	if err != nil || second == first {
 		t.Errorf("the names are %q and %q, %v", first, second, err)
