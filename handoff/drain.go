@@ -58,7 +58,7 @@ func (r *run) sendStopping(cause error) {
 // anything is put in, so that a successor that runs already can read meanwhile.
 func (s *Service) openOutgoing(ctx context.Context) *fdstore.Outgoing {
 	needs := s.parts.resources.Needs()
-	if !s.store.Available() || !needs.Carries || s.rotation.Left() {
+	if !s.store.Available() || !needs.Carries || s.env.Rotation.Left() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, fdstore.EndTimeout)

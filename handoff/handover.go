@@ -16,6 +16,8 @@ import (
 type handover struct {
 	release, resume uint64 // the manager's numbers of the last orders
 
+	saved saved // by the last shutdown
+
 	// Of the functions State.Resume, which are being called; nil: they are not.
 	resumed chan error
 	cut     context.CancelCauseFunc
@@ -77,7 +79,7 @@ func (r *run) beginPeriod() {
 	next := &period{Period: resource.NewPeriod()}
 	next.Fail = r.fail
 	s.enter(next)
-	s.manifest.KeepIt()
+	s.store.KeepManifest()
 	s.leaving.Store(false)
 	s.parts.resources.Serve(next.Period)
 	d.p.Follow()
@@ -92,7 +94,7 @@ func (r *run) resumeStates() {
 	r.handover.resumed, r.handover.cut = resumed, cut
 	r.tasks.Go(func() {
 		defer cut(nil)
-		resumed <- r.s.resumeAll(ctx)
+		resumed <- r.resumeAll(ctx)
 	})
 }
 

@@ -65,7 +65,7 @@ func (s *Service) addListeners(name string, get func(*parts) ([]net.Listener, er
 		}
 		for _, ln := range lns {
 			p.names[ln] = name
-			err = errors.Join(err, s.rotation.Add(ln, s.intake == nil))
+			err = errors.Join(err, s.env.Rotation.Add(ln, s.intake == nil))
 		}
 		return err
 	})

@@ -54,7 +54,7 @@ func (r *run) loop(ctx context.Context) {
 		select {
 		case sig := <-r.incoming.signals:
 			r.incoming.take(sig, r.s.Stop)
-		case <-when(r, life.StopAsked, r.s.stop):
+		case <-when(r, life.StopAsked, r.s.stop.ch):
 			r.handle(life.StopAsked, nil)
 		case <-when(r, life.StopAsked, ctx.Done()):
 			r.handle(life.StopAsked, nil)
@@ -66,7 +66,7 @@ func (r *run) loop(ctx context.Context) {
 			r.handle(life.ReloadDone, err)
 		case err := <-when(r, life.TaskFailed, r.failed):
 			r.handle(life.TaskFailed, err)
-		case d := <-when(r, life.ReleaseAsked, r.deliveries.Orders()): // or ResumeAsked
+		case d := <-when(r, life.ReleaseAsked, r.takeover.Deliveries.Orders()): // or ResumeAsked
 			r.ordered(d)
 		case <-when(r, life.AcceptEnded, accepting):
 			r.handle(life.AcceptEnded, nil)

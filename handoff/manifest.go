@@ -25,7 +25,7 @@ func (s *Service) writeManifest(ctx context.Context) {
 		spare++
 	}
 	entries := append([]parcel.Entry{s.firstEntry()}, s.parts.resources.Promises()...)
-	s.manifest.Write(ctx, s.store, spare, entries...)
+	s.store.WriteManifest(ctx, spare, entries...)
 }
 
 // needsStore reports whether we will store anything. If not, we do not probe the manager's

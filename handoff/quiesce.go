@@ -31,7 +31,7 @@ func (s *Service) Quiesce(ctx context.Context) error {
 	defer cancel(nil)
 	finishing := s.period.Load().Finishing
 	defer context.AfterFunc(finishing, func() { cancel(ErrDraining) })()
-	err := s.rotation.Leave(ctx, s.o.LameDuck, s.mayLeave)
+	err := s.env.Rotation.Leave(ctx, s.o.LameDuck, s.mayLeave)
 	if err != nil && finishing.Err() != nil && !errors.Is(err, ErrDraining) {
 		err = fmt.Errorf("%w: %w", ErrDraining, err) // which has closed the listener
 	}
@@ -55,7 +55,7 @@ func (s *Service) mayLeave() error {
 // Rejoin brings the service back into the rotation after Quiesce, and does nothing
 // where it is in it.
 func (s *Service) Rejoin() error {
-	if err := s.rotation.Rejoin(); err != nil {
+	if err := s.env.Rotation.Rejoin(); err != nil {
 		return fmt.Errorf("handoff: rejoin: %w", err)
 	}
 	return nil

@@ -82,16 +82,15 @@ var canceled = func() context.Context {
 // A run is what Run's goroutine, which decides everything, works with. It never waits
 // but in loop: what takes its time is done by tasks, by the shutdown, and by messages.
 type run struct {
-	s          *Service
-	life       life.Machine
-	deliveries *fdstore.Deliveries
-	takeover   fdstore.Takeover
-	incoming   incoming
-	questions  chan question // of shutdowns
-	failed     chan error    // what must end the service
-	over       chan struct{} // closed when nobody receives from these two any more
-	tasks      sync.WaitGroup
-	messages   messages
+	s         *Service
+	life      life.Machine
+	takeover  fdstore.Takeover
+	incoming  incoming
+	questions chan question // of shutdowns
+	failed    chan error    // what must end the service
+	over      chan struct{} // closed when nobody receives from these two any more
+	tasks     sync.WaitGroup
+	messages  messages
 
 	probing  task // asks what the manager keeps
 	mail     task // receives what the manager sends
@@ -112,17 +111,15 @@ func newRun(s *Service, signals <-chan os.Signal) *run {
 		over:      make(chan struct{}),
 	}
 	r.hurried, r.hurry = context.WithCancelCause(context.Background())
-	r.deliveries = fdstore.NewDeliveries(s.intake, s.env.Report)
 	r.takeover = fdstore.Takeover{
 		Inherited:  s.set,
 		Store:      s.store,
-		Manifest:   &s.manifest,
-		Deliveries: r.deliveries,
+		Deliveries: fdstore.NewDeliveries(s.intake, s.env.Report),
 		Registry:   &s.parts.resources,
 		Report:     s.env.Report,
 		First:      s.firstEntry,
 		Own:        s.own,
-		Rotation:   s.rotation.Tell,
+		Rotation:   s.env.Rotation.Tell,
 		Ready:      s.ready.Load,
 	}
 	return r
@@ -169,7 +166,7 @@ func (r *run) start(ctx context.Context) error {
 		return fmt.Errorf("handoff: run: %w", context.Cause(ctx))
 	}
 	r.mail = r.spawn(func(ctx context.Context) error {
-		r.deliveries.Run(ctx)
+		r.takeover.Deliveries.Run(ctx)
 		return nil
 	})
 	if err := r.takeover.Look(ctx, s.setNumber); err != nil {
@@ -247,11 +244,10 @@ func (s *Service) setNumber(newest uint64) {
 
 // own is called when everything is this generation's.
 func (s *Service) own(ctx context.Context) {
-	s.ownOnce.Do(func() {
+	s.owned.close(func() {
 		if s.intake != nil {
 			// Half of it would be worse than a drain that waits for a moment.
 			s.settleStore(context.WithoutCancel(ctx))
 		}
-		close(s.owned)
 	})
 }

@@ -18,59 +18,65 @@ type saved map[resource.Saver]string
 // saveAll leaves what is saved for the next generation: each in a parcel of its own, which
 // a generation that cannot read it leaves as it is. One that takes all its time does not
 // take that of the others.
-func (s *Service) saveAll(ctx context.Context) error {
+func (r *run) saveAll(ctx context.Context) error {
+	s := r.s
 	var errs []error
-	s.saved = make(saved)
-	for _, r := range s.parts.resources.Savers() {
-		if err := s.save(ctx, r); err != nil {
-			errs = append(errs, fmt.Errorf("handoff: save %v: %w: %w", r, ErrLost, err))
+	r.handover.saved = make(saved)
+	for _, what := range s.parts.resources.Savers() {
+		name, saved, err := s.save(ctx, what)
+		if saved {
+			r.handover.saved[what] = name
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("handoff: save %v: %w: %w", what, ErrLost, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Service) save(ctx context.Context, r resource.Saver) error {
+// save saves one thing, and returns the name of its parcel, "" if there is none. saved is
+// false where it was not this generation's to save.
+func (s *Service) save(ctx context.Context, what resource.Saver) (name string, saved bool, err error) {
 	type result struct {
 		e  parcel.Entry
 		ok bool
 	}
-	saved := make(chan result, 1)
+	results := make(chan result, 1)
 	saving, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
 	defer cancel()
-	err := resource.Within(saving, func(ctx context.Context) error {
-		e, ok, err := r.Save(ctx)
-		saved <- result{e, ok}
+	err = resource.Within(saving, func(ctx context.Context) error {
+		e, ok, err := what.Save(ctx)
+		results <- result{e, ok}
 		return err
 	})
 	if err != nil {
-		s.saved[r] = ""
-		return err
+		return "", true, err
 	}
-	got := <-saved
+	got := <-results
 	if !got.ok {
-		return nil
+		return "", false, nil
 	}
-	name := protocol.UniqueName(protocol.ParcelPrefix)
-	s.saved[r] = name
+	name = protocol.UniqueName(protocol.ParcelPrefix)
 	ctx, cancel = context.WithTimeout(ctx, fdstore.EndTimeout)
 	defer cancel()
 	if err := s.store.Leave(ctx, name, 0, got.e); err != nil {
-		return err
+		return name, true, err
 	}
 	s.env.Report.Count.StatesOut.Add(1)
-	return nil
+	return name, true, nil
 }
 
 // resumeAll goes on with what was saved. Until all of it has resumed it stays in the
 // store: if something fails, this generation ends without saving anew, and what was saved
 // is the next generation's.
-func (s *Service) resumeAll(ctx context.Context) error {
+func (r *run) resumeAll(ctx context.Context) error {
+	s := r.s
 	resuming, cancel := context.WithTimeout(ctx, s.o.DrainTimeout)
 	defer cancel()
 	var errs []error
-	for r := range s.saved {
-		if err := resource.Within(resuming, r.Resume); err != nil {
-			errs = append(errs, fmt.Errorf("handoff: resume %v: %w", r, err))
+	for what := range r.handover.saved {
+		if err := resource.Within(resuming, what.Resume); err != nil {
+			errs = append(errs, fmt.Errorf("handoff: resume %v: %w", what, err))
 		}
 	}
 	if errs != nil {
@@ -78,13 +84,13 @@ func (s *Service) resumeAll(ctx context.Context) error {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.o.DrainTimeout)
 	defer cancel()
-	for _, name := range s.saved {
+	for _, name := range r.handover.saved {
 		// A later successor must not find it before what will be saved for it.
 		if name != "" {
 			s.report(s.store.Remove(ctx, name))
 		}
 	}
-	s.saved = nil
+	r.handover.saved = nil
 	s.report(s.manager.Barrier(ctx))
 	return nil
 }

@@ -34,19 +34,28 @@ type Service struct {
 	parts   parts
 	env     resource.Env // what the resources know of the service
 
-	manifest fdstore.Manifest
-	saved    saved
-
 	generation atomic.Uint64
-	ready      atomic.Bool // READY=1 has been sent
-	leaving    atomic.Bool // told to stop
-	rotation   rotation.Membership
-	owned      chan struct{} // see Owned
-	ownOnce    sync.Once
-	stop       chan struct{} // closed by Stop
-	stopOnce   sync.Once
+	ready      atomic.Bool            // READY=1 has been sent
+	leaving    atomic.Bool            // told to stop
+	owned      once                   // see Owned
+	stop       once                   // closed by Stop
+	period     atomic.Pointer[period] // the present one
+}
 
-	period atomic.Pointer[period] // the present one
+// A once is a channel that is closed once.
+type once struct {
+	ch   chan struct{}
+	done *sync.Once
+}
+
+func newOnce() once { return once{make(chan struct{}), new(sync.Once)} }
+
+// close closes the channel after f, the first time.
+func (o once) close(f func()) {
+	o.done.Do(func() {
+		f()
+		close(o.ch)
+	})
 }
 
 // Open begins a generation. It takes over what the process inherited
@@ -98,8 +107,8 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 		set:     set,
 		manager: manager,
 		intake:  intake,
-		owned:   make(chan struct{}),
-		stop:    make(chan struct{}),
+		owned:   newOnce(),
+		stop:    newOnce(),
 	}
 	s.generation.Store(generation)
 	reporter := report.New(o.Report)
@@ -109,8 +118,8 @@ func newService(ctx context.Context, o Options, set *activation.Set, manager *no
 		Generation: s.generation.Load,
 		Leaving:    s.leaving.Load,
 		Stores:     s.store.Available,
-		Owned:      s.owned,
-		Rotation:   &s.rotation,
+		Owned:      s.owned.ch,
+		Rotation:   new(rotation.Membership),
 		Announce:   s.writeManifest,
 	}
 	s.enter(&period{Period: resource.NewPeriod()})
@@ -129,7 +138,7 @@ func (s *Service) Close() error {
 
 // closeAll closes what the Service still has.
 func (s *Service) closeAll() error {
-	s.report(s.rotation.End())
+	s.report(s.env.Rotation.End())
 	s.parts.closeSockets()
 	s.period.Load().End()
 	if s.intake != nil {
@@ -195,25 +204,16 @@ func (s *Service) OnReload(f func(context.Context) error) error {
 // Owned is closed once no generation before this one holds anything that only
 // one may hold, and what it left has been taken over: the states are loaded. It
 // stays open where the drain comes first: wait for Draining as well.
-func (s *Service) Owned() <-chan struct{} { return s.owned }
+func (s *Service) Owned() <-chan struct{} { return s.owned.ch }
 
 // Draining is closed when the drain begins, after Options.LameDuck: for those who
 // wait for something, such as Owned, that will not come any more. Where this
 // generation resumes, since its successor has failed, there is another one.
 func (s *Service) Draining() <-chan struct{} { return s.period.Load().Finishing.Done() }
 
-func (s *Service) isOwned() bool {
-	select {
-	case <-s.owned:
-		return true
-	default:
-		return false
-	}
-}
-
 // Ready reports whether balancers should send clients here: Run serves, and was
 // not told to stop, or to leave the rotation (Quiesce).
-func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.rotation.Left() }
+func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.env.Rotation.Left() }
 
 // ReadyHandler answers a balancer's question with status 200 while Ready, else
 // with 503.
@@ -229,7 +229,7 @@ func (s *Service) ReadyHandler() http.Handler {
 }
 
 // Stop makes Run drain, as SIGTERM does. It does not wait for it.
-func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stop) }) }
+func (s *Service) Stop() { s.stop.close(func() {}) }
 
 // maxName is the longest name that leaves room for a prefix in the store.
 const maxName = notify.MaxName - len(protocol.ManifestPrefix)

@@ -116,7 +116,7 @@ func (r *run) runShutdown(d *shutdown) []error {
 	s := r.s
 	defer d.cut(nil)
 	lameDuck := s.o.LameDuck
-	if s.rotation.Left() {
+	if s.env.Rotation.Left() {
 		lameDuck = 0 // balancers know
 	}
 	select {
@@ -124,7 +124,7 @@ func (r *run) runShutdown(d *shutdown) []error {
 	case <-d.hastened:
 	}
 	defer s.env.Report.Count.DrainBegan()()
-	s.manifest.LeaveIt()
+	s.store.LeaveManifest()
 	resource.Receive(d.ctx, r.probing.done)
 	s.parts.resources.StopAccepting(d.last) // or what is accepted would take the spare descriptors
 	if d.last {
@@ -154,7 +154,7 @@ func (r *run) runShutdown(d *shutdown) []error {
 		defer s.extend()()
 	}
 	if s.store.Configured() {
-		errs = append(errs, s.saveAll(context.Background()))
+		errs = append(errs, r.saveAll(context.Background()))
 	}
 	barrier, cancel := context.WithTimeout(context.Background(), fdstore.EndTimeout)
 	defer cancel()

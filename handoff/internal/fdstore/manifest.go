@@ -12,21 +12,21 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// A Manifest is what a generation says of itself while it runs: its number, the versions
+// A manifest is what a generation says of itself while it runs: its number, the versions
 // of the states that it will save, and the ticket keys. It waits in the store as a parcel
-// of its own, which is looked into and never emptied, so that it outlives a crash. Any
-// goroutine may call its methods.
-type Manifest struct {
+// of its own, which is looked into and never emptied, so that it outlives a crash.
+type manifest struct {
 	mu    sync.Mutex  // held while it is written
 	names []string    // under which there is one in the store
 	left  atomic.Bool // it is the next generation's to replace
 }
 
-// Write leaves a manifest with entries in st, in place of the one that is there, where
+// WriteManifest leaves a manifest with entries in the store, in place of the one that is there, where
 // spare entries beside it stay free. It comes last: where there is no room for it, nothing
 // worse happens than that TLS clients do a full handshake after a crash. And it shows
 // whether there is a store at all, which systemd tells since v254 only.
-func (m *Manifest) Write(ctx context.Context, st *Store, spare int, entries ...parcel.Entry) {
+func (st *Store) WriteManifest(ctx context.Context, spare int, entries ...parcel.Entry) {
+	m := &st.manifest
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left.Load() {
@@ -53,7 +53,7 @@ func (m *Manifest) Write(ctx context.Context, st *Store, spare int, entries ...p
 func (t *Takeover) readManifests() (generation uint64) {
 	var found []*incoming
 	for _, p := range t.inherited(protocol.ManifestPrefix) {
-		t.Manifest.found(p.name)
+		t.Store.manifest.found(p.name)
 		err := t.inspectManifest(p)
 		p.close()
 		if err != nil {
@@ -73,18 +73,19 @@ func (t *Takeover) readManifests() (generation uint64) {
 }
 
 // found notes that there is one in the store, to be removed with the next.
-func (m *Manifest) found(name string) {
+func (m *manifest) found(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.names = append(m.names, name)
 }
 
-// LeaveIt leaves the manifest to the next generation, once it is not being written.
-func (m *Manifest) LeaveIt() {
+// LeaveManifest leaves the manifest to the next generation, once it is not being written.
+func (st *Store) LeaveManifest() {
+	m := &st.manifest
 	m.left.Store(true)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 }
 
-// KeepIt has this generation replace it again. It waits for nothing.
-func (m *Manifest) KeepIt() { m.left.Store(false) }
+// KeepManifest has this generation replace the manifest again. It waits for nothing.
+func (st *Store) KeepManifest() { st.manifest.left.Store(false) }

@@ -24,9 +24,10 @@ const EndTimeout = 2 * time.Minute
 // A Store is the manager's fd store, as far as this generation knows it. Any goroutine
 // may call its methods, but for those of pending changes.
 type Store struct {
-	manager *notify.Notifier
-	report  *report.Reporter
-	pending changes
+	manager  *notify.Notifier
+	report   *report.Reporter
+	pending  changes
+	manifest manifest
 
 	mu   sync.Mutex
 	used int  // entries of ours; others' are not known

@@ -46,7 +46,6 @@ type Registry interface {
 type Takeover struct {
 	Inherited  *activation.Set
 	Store      *Store
-	Manifest   *Manifest
 	Deliveries *Deliveries
 	Registry   Registry
 	Report     *report.Reporter
@@ -247,7 +246,7 @@ func (t *Takeover) deliver(ctx context.Context, d *parcel.Delivery) error {
 	}
 	if strings.HasPrefix(d.Name, protocol.ManifestPrefix) {
 		// It is for those that start.
-		t.Manifest.found(d.Name)
+		t.Store.manifest.found(d.Name)
 		p.close()
 		return nil
 	}
