@@ -1,4 +1,4 @@
-// Command hello is the server of the README.
+// Command hello is the smallest server that keeps its socket while it is replaced.
 package main
 
 import (
@@ -23,9 +23,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go http.Serve(ln, http.HandlerFunc(hello))
-	manager.Ready(context.Background())
-	select {}
+	if err := manager.Ready(context.Background()); err != nil { // clients wait in the socket's queue
+		log.Fatal(err)
+	}
+	log.Fatal(http.Serve(ln, http.HandlerFunc(hello)))
 }
 
-func hello(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello\n")) }
+func hello(w http.ResponseWriter, r *http.Request) {
+	if _, err := w.Write([]byte("hello\n")); err != nil {
+		log.Print(err) // the client has gone
+	}
+}
