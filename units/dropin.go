@@ -96,7 +96,6 @@ var fights = []fight{
 	{option: "PIDFile", unknown: true, why: "systemd reads it when the main process ends, takes a generation for the service,\nand kills handoffd later."},
 	{option: "ExecStop", unknown: true, why: "It ends the program behind handoffd's back. handoffd ends its generations itself,\nwith --stop-signal."},
 	{option: "ExecStopPost", fights: anySignals, why: "It signals what may be the next generation."},
-	{option: "RemainAfterExit", fights: anyYes, why: "A service that is down would count as active.", add: func(Description) string { return "no" }},
 	{option: "StandardInput", fights: anySocket, why: "With a socket as standard input the service gets none of the others.", add: func(Description) string { return "null" }},
 	{option: "NoExecPaths", why: "The unit lets only some programs run, and handoffd is none of them.", add: handoffdPath},
 	{option: "RootDirectory", fights: elsewhere, why: "handoffd is outside of the folder that is the service's root.", add: handoffdPath},
@@ -221,10 +220,6 @@ func (d Description) plainName() string {
 		return d.Name
 	}
 	return before + after
-}
-
-func anyYes(values []string) bool {
-	return slices.Contains([]string{"yes", "true", "on", "1", "y", "t"}, strings.ToLower(values[len(values)-1]))
 }
 
 func anySocket(values []string) bool { return values[len(values)-1] == "socket" }

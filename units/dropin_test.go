@@ -42,7 +42,7 @@ func lines(u *Unit, names ...string) (all []string) {
 // comment; what doesn't fight stays.
 func TestDropInResets(t *testing.T) {
 	names := []string{
-		"PIDFile", "ExecStop", "ExecStopPost", "RemainAfterExit", "StandardInput", "ExecPaths", "NoExecPaths", "BindReadOnlyPaths",
+		"PIDFile", "ExecStop", "ExecStopPost", "StandardInput", "ExecPaths", "NoExecPaths", "BindReadOnlyPaths",
 		"RootDirectory", "TemporaryFileSystem", "RestrictAddressFamilies", "RestartKillSignal", "Restart", "ProtectHome", "NonBlocking", "ExecStartPre",
 	}
 	const handoffd = "/usr/local/bin/handoffd"
@@ -58,8 +58,6 @@ func TestDropInResets(t *testing.T) {
 		{"ExecStop=/bin/a\nExecStop=/bin/b\n", []string{"ExecStop=", "Restart=on-failure"}, "The unit has ExecStop=/bin/a, /bin/b."},
 		{"ExecStopPost=-/bin/rm -f /run/a\n", []string{"Restart=on-failure"}, ""},
 		{"ExecStopPost=-/bin/rm -f /run/a\nExecStopPost=-/usr/bin/pkill app\n", []string{"ExecStopPost=", "Restart=on-failure"}, "next generation"},
-		{"RemainAfterExit=yes\n", []string{"RemainAfterExit=no", "Restart=on-failure"}, "down"},
-		{"RemainAfterExit=no\n", []string{"Restart=on-failure"}, ""},
 		{"StandardInput=socket\n", []string{"Restart=on-failure", "StandardInput=null"}, "none of the others"},
 		{"StandardInput=tty\n", []string{"Restart=on-failure"}, ""},
 		{"NoExecPaths=/\nExecPaths=/usr/sbin/app\n", []string{"ExecPaths=" + handoffd, "Restart=on-failure"}, "NoExecPaths=/."},

@@ -58,3 +58,44 @@ func TestDropInInstances(t *testing.T) {
 		}
 	})
 }
+
+// TestDropInResetsMatter: with what fights in the unit, handoffd that was killed comes
+// back as the main process, and nothing ends generations behind its back.
+func TestDropInResetsMatter(t *testing.T) {
+	const unit = `[Service]
+Type=notify
+ExecStart=/bin/sh -c 'echo $$$$ >/run/fight.pid; exec /usr/local/bin/holdfast-http'
+PIDFile=/run/fight.pid
+ExecStop=/bin/touch /run/stopped
+ExecStopPost=/bin/sh -c 'touch /run/signaled; /bin/kill -0 1'
+NonBlocking=yes
+`
+	onMachines(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		install(t, m)
+		m.InstallUnit("fight.socket", "[Socket]\nListenStream=/run/fight.sock\nFileDescriptorName=http\n")
+		m.InstallUnit("fight.service", unit)
+		around, err := Parse("fight.service", unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := manager{t: t, m: m}
+		x.install(rendered(t, Description{
+			Name: "fight", Kind: KindDropIn, Around: around.Options,
+			Command: []string{"/bin/sh", "-c", "echo $$ >/run/fight.pid; exec /usr/local/bin/holdfast-http"},
+		}))
+		m.Systemctl("start", "fight.socket", "fight.service")
+		before := m.Property("fight.service", "MainPID")
+		m.Output("kill", "-9", before)
+		poll.Until(t, "handoffd to be the main process again", func() bool {
+			main := m.Property("fight.service", "MainPID")
+			return main != before && main != "0" && m.Property("fight.service", "ActiveState") == "active" && m.Output("cat", "/proc/"+main+"/comm") == "handoffd"
+		})
+		m.Systemctl("restart", "fight.service")
+		m.Systemctl("stop", "fight.socket", "fight.service")
+		for _, file := range []string{"/run/stopped", "/run/signaled"} {
+			if out := m.Output("sh", "-c", "ls "+file+" 2>/dev/null || true"); out != "" {
+				t.Errorf("%s is there: the unit's own command was run", file)
+			}
+		}
+	})
+}
