@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the table into README.md")
 func page() string {
 	var b strings.Builder
 	b.WriteString("| program | `--for` | takes its sockets by | stop signal, readiness | a client on a kept connection | lost with handoffd | lost in its own way |\n|---|---|---|---|---|---|---|\n")
-	for _, p := range table {
+	for _, p := range All() {
 		if p.Cannot != "" {
 			fmt.Fprintf(&b, "| %s | `%s` | cannot: %s | | | | %s |\n", p.Title, p.Name, p.Cannot, p.Native)
 			continue

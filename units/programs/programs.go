@@ -43,11 +43,12 @@ type Program struct {
 	Compat       string        // as units.Description has it
 	PauseWorkers time.Duration // as units.Description has it
 	JIT          bool          // as units.Description has it
+	Unlinks      bool          // as units.Description has it
 
 	Kept   string // what a client on a kept connection sees, in Markdown
 	Native string // the program's own way of reloading, in Markdown
 
-	Measured []Measured // on each systemd; none is "not tried"
+	Measured []Measured // on each systemd that it was tried on
 }
 
 // Measured is what clients lost in 10 reloads and 5 restarts with handoffd, and in as
@@ -73,7 +74,7 @@ func (f Failed) String() string {
 	if f.Of == 0 {
 		return "not tried"
 	}
-	return fmt.Sprintf("%d + %d of %s", f.Reloads, f.Restarts, count(f.Of))
+	return fmt.Sprintf("%s + %s of %s", count(f.Reloads), count(f.Restarts), count(f.Of))
 }
 
 // count writes 12,345.
@@ -85,7 +86,13 @@ func count(n int) string {
 }
 
 // All lists the table, in the order of the page.
-func All() []Program { return slices.Clone(table) }
+func All() []Program {
+	all := slices.Clone(table)
+	for i, p := range all {
+		all[i].Measured = measured[p.Name]
+	}
+	return all
+}
 
 // Names lists the names.
 func Names() []string {
@@ -98,11 +105,12 @@ func Names() []string {
 
 // Find returns the row of that name. An error lists the names there are.
 func Find(name string) (Program, error) {
-	i := slices.IndexFunc(table, func(p Program) bool { return p.Name == name })
+	all := All()
+	i := slices.IndexFunc(all, func(p Program) bool { return p.Name == name })
 	if i < 0 {
 		return Program{}, fmt.Errorf("%q is not in the table: want one of %s", name, strings.Join(Names(), ", "))
 	}
-	return table[i], nil
+	return all[i], nil
 }
 
 // Describe fills into d what the program needs, and leaves what d says already. Of a
@@ -129,6 +137,7 @@ func (p Program) Describe(d units.Description) (units.Description, error) {
 	d.Compat = cmp.Or(d.Compat, p.Compat)
 	d.PauseWorkers = cmp.Or(d.PauseWorkers, p.PauseWorkers)
 	d.JIT = d.JIT || p.JIT
+	d.Unlinks = d.Unlinks || p.Unlinks
 	if p.environment != nil {
 		variables, err := p.environment(d.Sockets)
 		if err != nil {

@@ -3,10 +3,10 @@ package programs
 import (
 	"flag"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
@@ -18,7 +18,9 @@ import (
 var long = flag.Bool("long", false, "10 reloads and 5 restarts of each program, its own way too, on 252 and 262")
 
 // debian are the packages of the programs.
-var debian = []string{"gunicorn", "haproxy", "lighttpd", "nginx", "nodejs", "php-fpm", "puma", "starman", "unicorn", "uvicorn"}
+var debian = []string{
+	"apache2", "caddy", "gunicorn", "haproxy", "lighttpd", "nginx", "nodejs", "openssh-server", "php-fpm", "puma", "starman", "unbound", "unicorn", "uvicorn",
+}
 
 // A trial is one program of the table on a machine, behind handoffd and in its own way.
 type trial struct {
@@ -40,6 +42,8 @@ type trial struct {
 
 	front     string // the address that clients ask, where it is not that of the program
 	frontUnit string // and what answers there
+
+	exchanges []exchange // what clients say who don't speak HTTP
 
 	cuts   bool // it may cut or reset what each client has under way when it stops
 	noKept bool // clients that keep their connection would hold all of its workers
@@ -65,15 +69,15 @@ func TestPrograms(t *testing.T) {
 	})
 }
 
-// TestTrials: what the page says was measured is tried here.
+// TestTrials: what the page says was measured is tried here, and the reverse.
 func TestTrials(t *testing.T) {
 	tried := make(map[string]bool)
 	for _, c := range trials(262) {
 		tried[c.program] = true
 	}
 	for _, p := range All() {
-		if len(p.Measured) > 0 && !tried[p.Name] {
-			t.Errorf("%s: the table has figures, and it is not tried", p.Name)
+		if figures := len(p.Measured) > 0; figures != tried[p.Name] {
+			t.Errorf("%s: the table has figures: %t; it is tried: %t", p.Name, figures, tried[p.Name])
 		}
 		delete(tried, p.Name)
 	}
@@ -82,8 +86,12 @@ func TestTrials(t *testing.T) {
 	}
 }
 
-// clients ask on connections of their own, and as many on connections that they keep.
-const clients = 8
+// So many clients ask on connections of their own, and as many on connections that they
+// keep: so many requests a second each.
+const (
+	clients = 8
+	rate    = 150
+)
 
 // Who replaces the program.
 const (
@@ -122,12 +130,13 @@ func (c trial) run(t *testing.T, m *systemdtest.Machine) {
 	service := "native.service"
 	if c.packaged != "" {
 		service = c.packaged
+		m.InstallUnit(service+".d/limit.conf", "[Unit]\nStartLimitIntervalSec=0\n") // as few packages have it
 	} else if *long {
 		m.InstallUnit(service, c.native)
 	}
 	if *long || c.packaged != "" { // or there is nothing to adopt
 		m.Systemctl("start", service)
-		waitForAnswer(t, m, c.address(c.theirs))
+		c.waitForAnswer(t, m, c.address(c.theirs))
 	}
 	if *long {
 		native = c.replace(t, m, service, c.address(c.theirs), ownWay, !c.restart)
@@ -139,9 +148,18 @@ func (c trial) run(t *testing.T, m *systemdtest.Machine) {
 	if c.packaged == "" {
 		service = p.Name + ".service"
 	}
-	defer m.Systemctl("stop", strings.TrimSuffix(service, ".service")+".socket", service)
+	socket := strings.TrimSuffix(service, ".service") + ".socket"
+	left := false
+	defer func() {
+		if left {
+			socket = service
+		}
+		m.Systemctl("stop", socket, service)
+	}()
 	ours := c.replace(t, m, service, c.address(c.ours), handoffd, true)
-	t.Logf("%s, systemd %d: {%d, %#v, %#v}", p.Title, m.Version(), m.Version(), ours, native)
+	if *long {
+		t.Logf("for measured.go, %q: {%d, %v, %v}", p.Name, m.Version(), source(ours), source(native))
+	}
 	reloads, restarts := times()
 	if text := m.Property(service, "StatusText"); !strings.Contains(text, "serving") {
 		t.Errorf("the status is %q", text)
@@ -152,6 +170,10 @@ func (c trial) run(t *testing.T, m *systemdtest.Machine) {
 	allowed := 0
 	if c.cuts {
 		allowed = clients * (reloads + restarts)
+	}
+	if c.packaged != "" {
+		c.leave(t, m, service, socket)
+		left = true
 	}
 	if lost := ours.New.Reloads + ours.New.Restarts; lost > allowed {
 		t.Errorf("requests on connections of their own failed: %v, want at most %d", ours.New, allowed)
@@ -171,9 +193,18 @@ func (c trial) adopt(t *testing.T, m *systemdtest.Machine, p Program) {
 	for file, text := range c.adopted {
 		m.WriteFile(file, []byte(text), 0o644)
 	}
-	d := units.Description{
-		Name: p.Name, Kind: units.KindHandoffd, Systemd: m.Version(), Command: c.command,
-		Sockets: []units.Socket{{Name: "http", Network: "tcp", Address: c.ours}},
+	d := units.Description{Name: p.Name, Kind: units.KindHandoffd, Systemd: m.Version(), Command: c.command}
+	if c.ours != "" {
+		network := "tcp"
+		if path.IsAbs(c.ours) {
+			network = "unix"
+		}
+		d.Sockets = []units.Socket{{Name: "http", Network: network, Address: c.ours}}
+	}
+	for _, x := range c.exchanges {
+		if x.network == "udp" {
+			d.Sockets = append(d.Sockets, units.Socket{Name: "http", Network: "udp", Address: x.address})
+		}
 	}
 	if c.packaged != "" {
 		d.Name, d.Kind = strings.TrimSuffix(c.packaged, ".service"), units.KindDropIn
@@ -203,35 +234,57 @@ func (c trial) adopt(t *testing.T, m *systemdtest.Machine, p Program) {
 	} else {
 		m.Systemctl("start", path.Base(rendered[0].File), d.Name+".service")
 	}
-	waitForAnswer(t, m, c.address(c.ours))
+	c.waitForAnswer(t, m, c.address(c.ours))
+}
+
+// source writes what clients lost as measured.go has it.
+func source(l Lost) string {
+	of := func(f Failed) string { return fmt.Sprintf("Failed{%d, %d, %d}", f.Reloads, f.Restarts, f.Of) }
+	return fmt.Sprintf("Lost{%s, %s}", of(l.New), of(l.Kept))
+}
+
+// leave takes handoffd away again, as the drop-in's head says.
+func (c trial) leave(t *testing.T, m *systemdtest.Machine, service, socket string) {
+	t.Helper()
+	m.Systemctl("stop", socket, service)
+	names := []string{service + ".d/" + units.DropInFile}
+	if c.ours != "" {
+		names = append(names, socket)
+	}
+	for _, name := range names {
+		if err := os.Remove(m.Path("/etc/systemd/system/" + name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file := range c.adopted {
+		m.WriteFile(file, []byte(c.files[file]), 0o644)
+	}
+	m.DaemonReload()
+	m.Systemctl("start", service)
+	c.waitForAnswer(t, m, c.address(c.theirs))
+	if main := m.Property(service, "MainPID"); m.Output("cat", "/proc/"+main+"/comm") == "handoffd" {
+		t.Errorf("the drop-in of %s is gone, and its main process is handoffd", service)
+	}
 }
 
 // replace reloads and restarts a service under load, and returns what clients lost.
 func (c trial) replace(t *testing.T, m *systemdtest.Machine, service, address, who string, reloads bool) (lost Lost) {
 	t.Helper()
-	var loads []*loadtest.Load
-	for _, keep := range []bool{false, true} {
-		if keep && c.noKept {
-			continue
+	var loads []load
+	switch {
+	case len(c.exchanges) > 0:
+		loads = []load{startExchanges(t, m, c.exchanges)}
+	default:
+		loads = []load{startHTTP(t, m, address, false, who == handoffd)}
+		if !c.noKept {
+			loads = append(loads, startHTTP(t, m, address, true, who == handoffd && c.front == ""))
 		}
-		l, err := loadtest.Start(t.Context(), loadtest.Options{
-			URL: "http://localhost/", Address: address, Dial: m.Dial, KeepAlive: keep, Check: loadtest.Equals("hello"),
-			Clients: clients, Rate: 150, Duration: 30 * time.Minute, Timeout: time.Minute,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			l.Stop()
-			l.Wait()
-		})
-		loads = append(loads, l)
 	}
 	progress := func() {
 		t.Helper()
 		for _, l := range loads {
-			want := l.Counts().OK + 60
-			poll.Until(t, "60 more answers", func() bool { return l.Counts().OK >= want })
+			want := l.answered() + 60
+			poll.Until(t, "60 more answers", func() bool { return l.answered() >= want })
 		}
 	}
 	progress()
@@ -249,33 +302,21 @@ func (c trial) replace(t *testing.T, m *systemdtest.Machine, service, address, w
 		m.Systemctl(verb, service)
 		progress()
 	}
-	for i, l := range loads {
-		l.Stop()
-		result, err := l.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s, kept connections %t: reloads %v; restarts %v", who, i == 1, result.Named(phaseReload).Counts, result.Named(phaseRestart).Counts)
-		if c := result.Total.Counts; c.Refused+c.TimedOut+c.Wrong+c.Other > 0 && who == handoffd {
-			t.Error(result.Err())
-		}
-		failed := Failed{
-			Reloads:  int(result.Named(phaseReload).Counts.Failed()),
-			Restarts: int(result.Named(phaseRestart).Counts.Failed()),
-			Of:       int(result.Total.Counts.Requests()),
-		}
-		if i == 0 {
-			lost.New = failed
-		} else {
-			lost.Kept = failed
-		}
+	t.Log(who)
+	lost.New = loads[0].end(t)
+	if len(loads) > 1 {
+		lost.Kept = loads[1].end(t)
 	}
 	return lost
 }
 
 // waitForAnswer waits until somebody answers at the address.
-func waitForAnswer(t *testing.T, m *systemdtest.Machine, address string) {
+func (c trial) waitForAnswer(t *testing.T, m *systemdtest.Machine, address string) {
 	t.Helper()
+	if len(c.exchanges) > 0 {
+		poll.Until(t, "an answer", func() bool { return c.exchanges[0].once(t.Context(), m) == nil })
+		return
+	}
 	poll.Until(t, "an answer from "+address, func() bool {
 		l, err := loadtest.Start(t.Context(), loadtest.Options{URL: "http://localhost/", Address: address, Dial: m.Dial, Requests: 1, Check: loadtest.Equals("hello")})
 		if err != nil {

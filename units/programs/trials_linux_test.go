@@ -52,7 +52,8 @@ process_control_timeout = 10s
 [www]
 user = www-data
 group = www-data
-listen = 127.0.0.1:9000
+listen = /run/php/fpm.sock
+listen.mode = 0666
 pm = static
 pm.max_children = 4
 `
@@ -67,30 +68,59 @@ http {
 		location / {
 			include /etc/nginx/fastcgi_params;
 			fastcgi_param SCRIPT_FILENAME /srv/hello.php;
-			fastcgi_pass 127.0.0.1:9000;
+			fastcgi_pass unix:/run/php/fpm.sock;
 		}
 	}
 }
 `
+	unboundConf = `server:
+  interface: 127.0.0.1@5353
+  username: unbound
+  chroot: ""
+  do-daemonize: no
+  local-zone: "test." static
+  local-data: "hello.test. A 192.0.2.1"
+`
+	// dnsQuery asks for the address of hello.test.
+	dnsQuery   = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05hello\x04test\x00\x00\x01\x00\x01"
 	wsgi       = "def app(environ, start_response):\n    start_response('200 OK', [('Content-Length', '5')])\n    return [b'hello']\n"
 	asgi       = "async def app(scope, receive, send):\n    if scope['type'] == 'lifespan':\n        while True:\n            m = await receive()\n            await send({'type': m['type'] + '.complete'})\n            if m['type'] == 'lifespan.shutdown':\n                return\n    await send({'type': 'http.response.start', 'status': 200, 'headers': [(b'content-length', b'5')]})\n    await send({'type': 'http.response.body', 'body': b'hello'})\n"
 	rack       = "run lambda { |env| [200, { 'content-length' => '5' }, ['hello']] }\n"
 	unicornRb  = "listen '%s'\nworker_processes 2\nworking_directory '/srv'\n"
 	psgi       = `sub { [200, ["Content-Type" => "text/plain"], ["hello"]] }` + "\n"
 	nodeServer = `const http = require('http');
-const server = http.createServer((req, res) => res.end('hello'));
+let closing = false;
+const server = http.createServer((req, res) => {
+  if (closing) res.setHeader('Connection', 'close');
+  res.end('hello');
+});
 server.listen(process.env.LISTEN_FDS ? { fd: 3 } : { port: 8081, host: '127.0.0.1' });
-process.on('SIGTERM', () => server.close());
+process.on('SIGTERM', () => {
+  closing = true;
+  server.close();
+  server.closeIdleConnections();
+});
 `
 	nodeCluster = `const cluster = require('cluster');
 const http = require('http');
 if (cluster.isPrimary) {
   for (let i = 0; i < 2; i++) cluster.fork();
-  process.on('SIGTERM', () => cluster.disconnect());
+  process.on('SIGTERM', () => {
+    for (const worker of Object.values(cluster.workers)) worker.send('close');
+  });
 } else {
+  let closing = false;
+  const server = http.createServer((req, res) => {
+    if (closing) res.setHeader('Connection', 'close');
+    res.end('hello');
+  });
+  server.listen(process.env.LISTEN_FDS ? { fd: 3 } : { port: 8081, host: '127.0.0.1' });
   process.on('SIGTERM', () => {});
-  http.createServer((req, res) => res.end('hello'))
-    .listen(process.env.LISTEN_FDS ? { fd: 3 } : { port: 8081, host: '127.0.0.1' });
+  process.on('message', () => {
+    closing = true;
+    server.close(() => process.disconnect());
+    server.closeIdleConnections();
+  });
 }
 `
 )
@@ -111,7 +141,7 @@ func trials(systemd int) []trial {
 		php = "8.2"
 	}
 	pool := path.Join("/etc/php", php, "fpm/pool.d/www.conf")
-	return []trial{
+	all := []trial{
 		{
 			program: "nginx", packaged: "nginx.service", ours: here, theirs: here,
 			files: map[string]string{"/etc/nginx/nginx.conf": nginxConf},
@@ -126,7 +156,7 @@ func trials(systemd int) []trial {
 			files: map[string]string{"/etc/lighttpd/lighttpd.conf": lighttpdConf, "/srv/www/index.html": "hello"},
 		},
 		{
-			program: "php-fpm", packaged: "php" + php + "-fpm.service", ours: "127.0.0.1:9000", theirs: "127.0.0.1:9000", front: "127.0.0.1:8082",
+			program: "php-fpm", packaged: "php" + php + "-fpm.service", ours: "/run/php/fpm.sock", theirs: "/run/php/fpm.sock", front: "127.0.0.1:8082",
 			files:     map[string]string{pool: fpmPool, "/srv/hello.php": `<?php echo "hello";`, "/etc/nginx/front.conf": frontConf},
 			frontUnit: "[Service]\nExecStart=/usr/sbin/nginx -c /etc/nginx/front.conf -g 'daemon off;'\n",
 			command:   []string{"/usr/sbin/php-fpm" + php, "--nodaemonize", "--fpm-config", "/etc/php/" + php + "/fpm/php-fpm.conf"},
@@ -162,7 +192,8 @@ func trials(systemd int) []trial {
 			files:   map[string]string{"/srv/app.psgi": psgi},
 			command: []string{"/usr/bin/starman", "--preload-app", "--workers", "5", "/srv/app.psgi"},
 			native: nativeUnit("/usr/bin/start_server --port="+there+" --signal-on-hup=QUIT --signal-on-term=QUIT --pid-file=/run/starman.pid --status-file=/run/starman.status -- /usr/bin/starman --preload-app --workers 5 /srv/app.psgi",
-				"", "ExecReload=/usr/bin/start_server --restart --pid-file=/run/starman.pid --status-file=/run/starman.status\nKillMode=mixed\n"),
+				"", "ExecReload=/usr/bin/start_server --restart --pid-file=/run/starman.pid --status-file=/run/starman.status\nKillMode=mixed\n"+
+					"ExecStartPost=/bin/sh -c 'until grep -q : /run/starman.status; do sleep 0.1; done'\n"),
 			cuts: true, noKept: true,
 		},
 		{
@@ -183,4 +214,30 @@ func trials(systemd int) []trial {
 			native:  nativeUnit("/usr/local/bin/goserver "+there, "", ""),
 		},
 	}
+	if systemd == 252 {
+		return all // whose Apache, Caddy and sshd take no sockets
+	}
+	return append(all, trial{
+		program: "apache", packaged: "apache2.service", ours: here, theirs: here,
+		files: map[string]string{
+			"/etc/apache2/ports.conf": "Listen " + here + "\n", "/var/www/html/index.html": "hello",
+			"/etc/apache2/sites-enabled/000-default.conf": "ServerName localhost\n<VirtualHost *:8080>\nDocumentRoot /var/www/html\n</VirtualHost>\n",
+		},
+	}, trial{
+		program: "caddy", packaged: "caddy.service", cuts: true, ours: here, theirs: here,
+		files:   map[string]string{"/etc/caddy/Caddyfile": "http://:8080 {\n\tbind 127.0.0.1\n\trespond hello\n}\n"},
+		adopted: map[string]string{"/etc/caddy/Caddyfile": "{\n\tadmin off\n}\nhttp:// {\n\tbind fd/3\n\trespond hello\n}\n"},
+	}, trial{
+		// What a client sends that has no key yet, and how sshd greets it.
+		program: "sshd", packaged: "ssh.service", cuts: true,
+		files:     map[string]string{"/etc/ssh/sshd_config.d/test.conf": "MaxStartups 1000\nPerSourcePenalties no\nListenAddress 0.0.0.0\n"},
+		exchanges: []exchange{{"tcp", "127.0.0.1:22", "SSH-2.0-test\r\n", "SSH-2.0-OpenSSH"}},
+	}, trial{
+		program: "unbound", packaged: "unbound.service", ours: "127.0.0.1:5353",
+		files: map[string]string{"/etc/unbound/unbound.conf": unboundConf},
+		adopted: map[string]string{
+			"/etc/unbound/unbound.conf": unboundConf + "  use-systemd: yes\n",
+		},
+		exchanges: []exchange{{"tcp", "127.0.0.1:5353", "\x00\x1c" + dnsQuery, "\x00"}, {"udp", "127.0.0.1:5353", dnsQuery, dnsQuery[:2]}},
+	})
 }
