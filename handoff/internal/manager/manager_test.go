@@ -113,6 +113,10 @@ func TestFailureDetails(t *testing.T) {
 		{nil, FailureDetails{}, ""},
 		{[]string{"ERRNO=2"}, FailureDetails{"2"}, "ERRNO=2 (no such file or directory)"},
 		{[]string{"ERRNO=2", "ERRNO=0"}, FailureDetails{"0"}, ""},
+		{[]string{"ERRNO=many"}, FailureDetails{"many"}, "ERRNO=many"},
+		{[]string{"ERRNO=-1"}, FailureDetails{"-1"}, "ERRNO=-1"},
+		{[]string{"BUSERROR=17"}, FailureDetails{"", "17"}, "BUSERROR=17"},
+		{[]string{"ERRNO=5", "BUSERROR=a"}, FailureDetails{"5", "a"}, "ERRNO=5 (input/output error), BUSERROR=a"},
 		{[]string{"BUSERROR=a.b\nVARLINKERROR=c.d\nEXIT_STATUS=3"}, FailureDetails{"", "a.b", "c.d", "3"}, "BUSERROR=a.b, VARLINKERROR=c.d"},
 		{[]string{"BUSERROR=a", "BUSERROR=\x1b[0m", "BUSERROR=" + strings.Repeat("x", failureBytes+1)}, FailureDetails{"", "a"}, "BUSERROR=a"},
 	} {
@@ -142,6 +146,7 @@ func TestForwardFailure(t *testing.T) {
 		now = d
 		m.ForwardFailure(current)
 	}
+	m.FlushFailure() // nothing waits
 	known = false
 	forward(FailureDetails{"1"})
 	known = true
