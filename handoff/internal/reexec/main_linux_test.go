@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
@@ -50,6 +53,7 @@ func successor([]string) error {
 
 // replaced replaces itself by a program that does not exist, and then by successor.
 func replaced([]string) error {
+	runtime.LockOSThread() // whose signals are looked at
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -67,17 +71,37 @@ func replaced([]string) error {
 	n.Used = append(n.Used, files.Duplicate(memory))
 	os.Setenv(helpertest.Variable, "successor") // once: of two the first would count
 	env := os.Environ()
+	var limit unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return err
+	}
 	err = Replace(Program{Path: exe + ".none", Args: []string{"none"}}, n, files, env)
 	if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("a program that does not exist: %w", err)
 	}
-	// All is as before: a child does not get the files.
-	child := exec.Command(exe)
-	child.Env = append(env, envState+"=3")
-	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(string(out), ErrState.Error()) {
-		return fmt.Errorf("a child has the files: %w: %s", err, out)
+	if err := asBefore(files, limit); err != nil {
+		return fmt.Errorf("after a program that does not exist: %w", err)
 	}
 	return Replace(Program{Path: exe, Args: []string{exe}}, n, files, env)
+}
+
+// asBefore says what differs: children get no files, no signal is blocked, and the limit
+// is what it was.
+func asBefore(files *Files, limit unix.Rlimit) error {
+	for _, number := range files.numbers() {
+		if flags, err := unix.FcntlInt(uintptr(number), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			return fmt.Errorf("descriptor %d has flags %d, %v", number, flags, err)
+		}
+	}
+	var mask unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &mask); err != nil || mask != (unix.Sigset_t{}) {
+		return fmt.Errorf("signals are blocked: %x, %v", mask, err)
+	}
+	var now unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now); err != nil || now != limit {
+		return fmt.Errorf("the limit is %+v, want %+v: %v", now, limit, err)
+	}
+	return nil
 }
 
 // A launcher waits for its children.
