@@ -61,10 +61,14 @@ type Carrier struct {
 }
 
 // Serve has the connections that ln accepts served while Run runs. It is called
-// before Run.
+// before Run. errors.Is finds ErrRunning and ErrServed.
 func (k *Carrier) Serve(ln net.Listener) error {
 	return k.s.change(func(p *parts) error {
-		k.resource.Listen(ln, p.names[ln])
+		name, err := p.serve(ln)
+		if err != nil {
+			return err
+		}
+		k.resource.Listen(ln, name)
 		return nil
 	})
 }

@@ -8,8 +8,13 @@ import (
 
 // Conditions that a caller handles.
 var (
-	// ErrRunning: Run has begun. What a service consists of is said before.
-	ErrRunning = errors.New("the service runs already")
+	// ErrRunning: Run or Close was called before. What a service consists of is said
+	// before Run, and it runs once: Open makes another.
+	ErrRunning = errors.New("the service is already running or has run")
+
+	// ErrServed: the listener was given to Serve, ServeTLS or Carrier.Serve before. Two
+	// servers would each get some of its connections.
+	ErrServed = errors.New("the listener is served already")
 
 	// ErrDuplicate: a listener, packet socket, state or carrier of that name was
 	// there before.

@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -104,6 +105,47 @@ func TestRegistration(t *testing.T) {
 		if !errors.Is(err, ErrRunning) {
 			t.Errorf("%s after Run: %v", what, err)
 		}
+	}
+}
+
+// TestServedTwice: a listener has one server, whatever the second one is. Another
+// listener of the first server is none of that, and one that was closed takes nothing.
+func TestServedTwice(t *testing.T) {
+	s := plain(t, Options{})
+	ln, other := listening(t, s, "a"), listening(t, s, "b")
+	srv := &http.Server{}
+	if err := errors.Join(s.Serve(ln, srv), s.Serve(other, srv)); err != nil {
+		t.Fatal(err)
+	}
+	k, err := s.Carry("k", func(context.Context, net.Conn, []byte) ([]byte, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := &http.Server{TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }}}
+	for what, err := range map[string]error{
+		"Serve again":      s.Serve(ln, srv),
+		"another":          s.Serve(other, &http.Server{}),
+		"one of their own": s.Serve(ln, brokenServer{}),
+		"ServeTLS":         s.ServeTLS(ln, secure),
+		"Carrier.Serve":    k.Serve(other),
+	} {
+		if !errors.Is(err, ErrServed) || !strings.Contains(err.Error(), "127.0.0.1:") {
+			t.Errorf("%s: %v, want %v", what, err, ErrServed)
+		}
+	}
+	// What cannot be compared is whoever's it is.
+	unknown := struct {
+		net.Listener
+		_ []int
+	}{Listener: ln}
+	if err := s.Serve(unknown, &http.Server{}); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Run(t.Context()); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("Run after Close: %v", err)
 	}
 }
 

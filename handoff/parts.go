@@ -2,8 +2,11 @@ package handoff
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/protocol"
@@ -22,6 +25,7 @@ type parts struct {
 	taken     map[string]bool         // packet sockets
 	sockets   []net.PacketConn
 	servers   map[*http.Server]*resource.HTTP
+	served    []net.Listener
 	keys      *resource.TicketKeys // nil without ServeTLS
 	funcs     resource.Funcs
 	reloads   []func(context.Context) error
@@ -42,13 +46,30 @@ func (p *parts) init(env *resource.Env, o Options) {
 func (p *parts) change(f func(p *parts) error) (later []error, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err = ErrRunning
-	if !p.running && !p.closed {
+	switch {
+	case p.running:
+		err = ErrRunning
+	case p.closed:
+		err = fmt.Errorf("%w: it was closed", ErrRunning)
+	default:
 		err = f(p)
 	}
 	later = p.later
 	p.later = nil
 	return later, err
+}
+
+// serve notes that a server gets ln, and returns the name under which Listen returned
+// it, "" where that was not so. Listeners are compared as values, where they can be.
+func (p *parts) serve(ln net.Listener) (name string, err error) {
+	if !reflect.ValueOf(ln).Comparable() {
+		return "", nil // it is not from Listen, and nobody can tell whose it is
+	}
+	if slices.Contains(p.served, ln) {
+		return "", fmt.Errorf("handoff: serve on %v: %w", ln.Addr(), ErrServed)
+	}
+	p.served = append(p.served, ln)
+	return p.names[ln], nil
 }
 
 // run has nothing be added any more.

@@ -34,12 +34,18 @@ var _ Server = (*http.Server)(nil)
 // Any other server is told to Shutdown when the drain begins.
 //
 // When srv stops serving of its own accord Run drains and returns its error.
+//
+// errors.Is finds ErrRunning, and ErrServed for a listener that is served already.
 func (s *Service) Serve(ln net.Listener, srv Server) error {
 	return s.change(func(p *parts) error {
+		name, err := p.serve(ln)
+		if err != nil {
+			return err
+		}
 		if h, ok := srv.(*http.Server); ok {
-			s.addHTTP(p, ln, h, false)
+			s.addHTTP(p, ln, name, h, false)
 		} else {
-			p.resources.Add(resource.NewServer(&s.env, ln, p.names[ln], srv))
+			p.resources.Add(resource.NewServer(&s.env, ln, name, srv))
 		}
 		return nil
 	})
@@ -59,24 +65,27 @@ func (s *Service) ServeTLS(ln net.Listener, srv *http.Server) error {
 		return fmt.Errorf("handoff: serve TLS on %v: the TLSConfig has none of Certificates, GetCertificate and GetConfigForClient", ln.Addr())
 	}
 	return s.change(func(p *parts) error {
+		name, err := p.serve(ln)
+		if err != nil {
+			return err
+		}
 		if p.keys == nil {
 			p.keys = resource.NewTicketKeys(&s.env)
 			p.resources.Add(p.keys)
 		}
-		s.addHTTP(p, ln, srv, true)
+		s.addHTTP(p, ln, name, srv, true)
 		return nil
 	})
 }
 
 // addHTTP adds a listener to srv.
-func (s *Service) addHTTP(p *parts, ln net.Listener, srv *http.Server, secure bool) {
+func (s *Service) addHTTP(p *parts, ln net.Listener, name string, srv *http.Server, secure bool) {
 	h := p.servers[srv]
 	if h == nil {
 		h = resource.NewHTTP(&s.env, srv, s.o.Grace)
 		p.servers[srv] = h
 		p.resources.Add(h)
 	}
-	name := p.names[ln]
 	if secure {
 		h.UseKeys(p.keys, name)
 	}
