@@ -38,8 +38,8 @@ type appConfig struct {
 	Accepts    []uint32 // beside State
 	Unreadable Unreadable
 
-	DrainTimeout, ReloadTimeout, LameDuck, Grace, KeepConns, KeepStates time.Duration
-	MaxConns                                                            int
+	DrainTimeout, ReloadTimeout, LameDuck, IdleGrace, KeepConns, KeepStates time.Duration
+	MaxConns                                                                int
 
 	Version string // Options.Version
 	Reload  string // "fail", or how long a reload takes
@@ -84,7 +84,7 @@ func app([]string) error {
 			return err
 		}
 	}
-	o := Options{DrainTimeout: c.DrainTimeout, ReloadTimeout: c.ReloadTimeout, LameDuck: c.LameDuck, Grace: c.Grace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
+	o := Options{DrainTimeout: c.DrainTimeout, ReloadTimeout: c.ReloadTimeout, LameDuck: c.LameDuck, IdleGrace: c.IdleGrace, KeepConns: c.KeepConns, KeepStates: c.KeepStates, MaxConns: c.MaxConns, Version: c.Version}
 	if c.Crash == "adopt" && c.due() {
 		o.MaxConns = 1 // it reads no further than the first message before it dies
 	}
@@ -255,6 +255,16 @@ func (a *application) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(w, "%x\n", h.Sum(nil))
+	case r.URL.Path == "/held": // until the file goes
+		fmt.Println("held")
+		for {
+			if _, err := os.Stat(r.URL.RawQuery); err != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		a.counted.Add(1)
+		fmt.Fprintf(w, "pid %d\n", os.Getpid())
 	case r.URL.Path == "/slow":
 		d, _ := time.ParseDuration(r.URL.RawQuery)
 		fmt.Println("slow", d)

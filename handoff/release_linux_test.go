@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,13 @@ func (m *manager) handOver(old *generation, app appConfig) *generation {
 	g := m.spawn(app)
 	g.await("READY=1", 1)
 	m.release(old, g, true)
+	m.takeOver(old, g)
+	return g
+}
+
+// takeOver has g take over what old, which was told to release, leaves.
+func (m *manager) takeOver(old, g *generation) {
+	m.t.Helper()
 	old.replied(parcel.Reply{Released: uint64(g.number)})
 	m.reclaim(old)
 	poll.Until(m.t, "the successor has taken all", func() bool {
@@ -67,7 +75,6 @@ func (m *manager) handOver(old *generation, app appConfig) *generation {
 	})
 	g.owned()
 	old.stop()
-	return g
 }
 
 // resume has old go on, since g, its successor, has failed; g may not be over.
@@ -274,9 +281,12 @@ func TestResumeBesideWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	const long = 3 * time.Second
-	fmt.Fprintf(slow, "GET /slow?%v HTTP/1.1\r\nHost: x\r\n\r\n", long)
-	g.printed("slow")
+	file := filepath.Join(t.TempDir(), "held")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(slow, "GET /held?%s HTTP/1.1\r\nHost: x\r\n\r\n", file)
+	g.printed("held")
 	w.clients()
 	bad := w.m.spawn(w.app)
 	bad.await("READY=1", 1)
@@ -288,7 +298,13 @@ func TestResumeBesideWork(t *testing.T) {
 	w.m.resume(g, bad)
 	g.replied(parcel.Reply{Resumed: uint64(bad.number)})
 	w.step()
-	next := w.m.handOver(g, w.app)
+	next := w.m.spawn(w.app)
+	next.await("READY=1", 1)
+	w.m.release(g, next, true)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	w.m.takeOver(g, next)
 	slow.SetDeadline(time.Now().Add(poll.Patience))
 	r := bufio.NewReader(slow)
 	for _, pid := range []int{g.cmd.Process.Pid, next.cmd.Process.Pid} {

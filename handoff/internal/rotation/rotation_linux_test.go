@@ -91,6 +91,11 @@ func TestOutAndBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				queued.Close()
+				over, end := context.WithCancel(t.Context())
+				end()
+				if err := settled(over, 0, ln); !errors.Is(err, context.Canceled) {
+					t.Errorf("once the caller has given up: %v", err)
+				}
 				if err := settled(t.Context(), 0, ln); err != nil {
 					t.Fatal(err)
 				}
