@@ -17,7 +17,7 @@ import (
 
 func (c candidate) listener() (net.Listener, error) {
 	if c.kind.Shut {
-		return nil, fmt.Errorf("%w: got a %v; Set.Relisten makes it listen again", ErrShut, c.kind)
+		return nil, fmt.Errorf("%w: got a %v; Set.Relisten makes it listen again", ErrNotListening, c.kind)
 	}
 	if c.kind.Family == unix.AF_VSOCK {
 		return newVsockListener(c.open(), c.kind.Addr)
@@ -124,7 +124,7 @@ func (c candidate) listen() error {
 	// Linux does not clear the shutdown of a Unix listener: listen would succeed
 	// and every connection would go on being refused.
 	if c.kind.isUnix() && c.kind.Listening {
-		return fmt.Errorf("%w: a Unix socket that was shut down stays so; restart its socket unit", ErrShut)
+		return fmt.Errorf("%w: a Unix socket that was shut down stays so; restart its socket unit", ErrNotListening)
 	}
 	// A TCP socket whose port was chosen by the kernel has lost it by the shutdown,
 	// and listen would choose another. One bound to a port of its own refuses the

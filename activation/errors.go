@@ -38,9 +38,9 @@ var (
 	// None is taken: take them all with the method for several.
 	ErrSeveral = errors.New("several descriptors of that name and kind")
 
-	// ErrShut: the descriptor is a bound stream socket that does not listen. A
+	// ErrNotListening: the descriptor is a bound stream socket that does not listen. A
 	// process that shares it has shut it down. See [Set.Relisten].
-	ErrShut = errors.New("the socket is bound but does not listen")
+	ErrNotListening = errors.New("the socket is bound but does not listen")
 
 	// ErrName: a name that LISTEN_FDNAMES cannot carry. See [CheckName].
 	ErrName = errors.New("invalid descriptor name")

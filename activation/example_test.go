@@ -71,7 +71,7 @@ func ExampleSet_Relisten() {
 		log.Fatal(err)
 	}
 	l, err := set.Listener("http")
-	if errors.Is(err, activation.ErrShut) {
+	if errors.Is(err, activation.ErrNotListening) {
 		if err = set.Relisten("http"); err == nil {
 			l, err = set.Listener("http")
 		}

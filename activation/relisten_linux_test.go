@@ -60,8 +60,8 @@ func testListensAgain(t *testing.T, fd int) {
 		t.Errorf("a shut socket is a %v", k)
 	}
 	_, err = s.Listeners("web")
-	if !errors.Is(err, ErrShut) || !strings.Contains(err.Error(), "(fd 500)") || !strings.Contains(err.Error(), "Set.Relisten") {
-		t.Errorf("got %v, want ErrShut, and how to mend it", err)
+	if !errors.Is(err, ErrNotListening) || !strings.Contains(err.Error(), "(fd 500)") || !strings.Contains(err.Error(), "Set.Relisten") {
+		t.Errorf("got %v, want ErrNotListening, and how to mend it", err)
 	}
 	if len(s.Unclaimed()) != 2 {
 		t.Error("a failed attempt took something")
@@ -88,8 +88,8 @@ func TestSocketThatNeverListened(t *testing.T) {
 	leaktest.Check(t)
 	fd, path := unixSocket(t, unix.SOCK_SEQPACKET, false)
 	s := inherit(t, []string{"s"}, fd)
-	if _, err := s.Listener("s"); !errors.Is(err, ErrShut) {
-		t.Errorf("got %v, want ErrShut", err)
+	if _, err := s.Listener("s"); !errors.Is(err, ErrNotListening) {
+		t.Errorf("got %v, want ErrNotListening", err)
 	}
 	if err := s.Relisten("s"); err != nil {
 		t.Fatal(err)
@@ -114,11 +114,11 @@ func TestShutUnixListenerStaysShut(t *testing.T) {
 	if k := s.Unclaimed()[0].Kind; !k.Shut || !k.Listening {
 		t.Errorf("got %+v, want one that is shut although SO_ACCEPTCONN is 1", k)
 	}
-	if _, err := s.Listener("s"); !errors.Is(err, ErrShut) {
-		t.Errorf("Listener: %v, want ErrShut", err)
+	if _, err := s.Listener("s"); !errors.Is(err, ErrNotListening) {
+		t.Errorf("Listener: %v, want ErrNotListening", err)
 	}
-	if err := s.Relisten("s"); !errors.Is(err, ErrShut) || !strings.Contains(err.Error(), "restart its socket unit") {
-		t.Errorf("Relisten: %v, want ErrShut", err)
+	if err := s.Relisten("s"); !errors.Is(err, ErrNotListening) || !strings.Contains(err.Error(), "restart its socket unit") {
+		t.Errorf("Relisten: %v, want ErrNotListening", err)
 	}
 	// What the refusal rests on: the kernel does not take the shutdown back.
 	if err := unix.Listen(firstTestFD, 1); err != nil {

@@ -106,7 +106,7 @@ func single(found []candidate, what, name, many string) error {
 // socket.
 //
 // errors.Is finds ErrNotActivated, ErrNoName, ErrTaken, ErrKind, ErrSeveral,
-// ErrShut or os.ErrClosed; then nothing has been taken.
+// ErrNotListening or os.ErrClosed; then nothing has been taken.
 func (s *Set) Listener(name string) (net.Listener, error) {
 	return listeners.one(s, name)
 }
@@ -164,7 +164,7 @@ func (s *Set) Conns(name string) ([]net.Conn, error) {
 //
 // A file can be interrupted by Close and by deadlines if it is non-blocking.
 // Sockets always are; the others are with NonBlocking=yes in the service unit.
-// Errors are as for [Set.Listener], without ErrKind and ErrShut.
+// Errors are as for [Set.Listener], without ErrKind and ErrNotListening.
 func (s *Set) File(name string) (*os.File, error) {
 	files, err := s.takeFiles(name, func(found []candidate) error { return single(found, "file", name, "Files") })
 	if err != nil {
@@ -204,7 +204,7 @@ func (s *Set) takeFiles(name string, check func([]candidate) error) ([]*os.File,
 // it; this takes the socket back. The backlog is as large as the kernel allows.
 //
 // If all of them listen already, nothing happens. A Unix listener that was shut
-// cannot listen again: the error wraps ErrShut, and the socket unit has to be
+// cannot listen again: the error wraps ErrNotListening, and the socket unit has to be
 // restarted. Errors are else as for [Set.Listeners]. Nothing is taken.
 func (s *Set) Relisten(name string) error {
 	s.mu.Lock()

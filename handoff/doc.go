@@ -78,6 +78,16 @@
 // or ServeTLS with an *http.Server, or to Carrier.Serve, is told to stop as soon as
 // its successor is ready, and cannot come back.
 //
+// # To leave, and to end
+//
+// To leave the rotation is to have a load balancer send no more clients here, while
+// the service runs on: Service.LeaveRotation and RejoinRotation, and, for a program under
+// handoffd, "handoffd drain" and "handoffd undrain". Nothing is carried meanwhile.
+//
+// The drain is the end of Run: Options.LameDuck, in which Ready is negative and
+// everybody is still accepted; then nobody is, work under way has Options.DrainTimeout,
+// and an idle connection that cannot go on has Options.IdleGrace.
+//
 // # The store
 //
 // It holds one entry for each of the following, so FileDescriptorStoreMax= is

@@ -22,7 +22,7 @@ func TestHTTP2(t *testing.T) {
 		addr := m.listen("https", "tcp", "127.0.0.1:0")
 		// On a busy machine a client may take longer for the next step of its handshake
 		// than a server should wait.
-		app := appConfig{HTTPS: inherited, Grace: poll.Patience / 2}
+		app := appConfig{HTTPS: inherited, IdleGrace: poll.Patience / 2}
 		g := m.start(app)
 		load := StartHTTP2Load(t, new(net.Dialer).DialContext, addr, true)
 		const replacements = 5

@@ -12,7 +12,7 @@ import (
 func TestHTTP2Restarts(t *testing.T) {
 	const restarts = 5
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
-		m.InstallUnit("app.service", service(`{"HTTP":"127.0.0.1:8080","H2C":true,"HTTPS":"127.0.0.1:8443","Grace":5000000000}`))
+		m.InstallUnit("app.service", service(`{"HTTP":"127.0.0.1:8080","H2C":true,"HTTPS":"127.0.0.1:8443","IdleGrace":5000000000}`))
 		m.Systemctl("start", "app.service")
 		secure := handoff.StartHTTP2Load(t, m.Dial, "127.0.0.1:8443", true)
 		clear := handoff.StartHTTP2Load(t, m.Dial, "127.0.0.1:8080", false)

@@ -42,7 +42,7 @@ func TestInFlightLimit(t *testing.T) {
 	const clients = 400 // two messages
 	m := newManager(t)
 	addr := m.listen("http", "tcp", "127.0.0.1:0")
-	app := appConfig{HTTP: inherited, State: 1, Files: 2 * clients, Grace: poll.Patience / 2}
+	app := appConfig{HTTP: inherited, State: 1, Files: 2 * clients, IdleGrace: poll.Patience / 2}
 	crowded := app
 	crowded.InFlight = clients // one message is too many for the next
 	g := m.start(crowded)

@@ -156,7 +156,7 @@ func missing(err error) bool {
 // that a process which shares them has shut.
 func inherit[T any](set *activation.Set, name string, take func(*activation.Set, string) (T, error)) (T, error) {
 	v, err := take(set, name)
-	if errors.Is(err, activation.ErrShut) {
+	if errors.Is(err, activation.ErrNotListening) {
 		if err = set.Relisten(name); err == nil {
 			return take(set, name)
 		}

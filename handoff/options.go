@@ -17,10 +17,10 @@ type Options struct {
 	// all.
 	LameDuck time.Duration
 
-	// Grace is how long the drain keeps an idle HTTP connection that cannot be
+	// IdleGrace is how long the drain keeps an idle HTTP connection that cannot be
 	// carried, such as one with TLS, or without a store, so that a request that is on
 	// its way is answered; see keepalive.Options. 0 is 500 ms, a negative one no grace.
-	Grace time.Duration
+	IdleGrace time.Duration
 
 	// ReloadTimeout bounds the callbacks of one reload together; 0 is 30 s.
 	ReloadTimeout time.Duration

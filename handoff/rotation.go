@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Quiesce takes the service out of a load balancer's rotation, while Run goes on.
+// LeaveRotation takes the service out of a load balancer's rotation, while Run goes on.
 // Ready turns negative; after Options.LameDuck the TCP listeners drop new SYNs, what
 // is in a handshake or in a queue is still served, and after a second or more the
 // listeners refuse everyone. No client is reset after its handshake: one that comes
@@ -16,7 +16,7 @@ import (
 // process does not have it, EPERM is found, and nothing was done; give it by
 // AmbientCapabilities=, or turn balancers away by Options.LameDuck alone.
 //
-// Rejoin comes back. So does the end of Run: the drain does not carry connections
+// RejoinRotation comes back. So does the end of Run: the drain does not carry connections
 // on then, and leaves listeners that listen, since the socket is the manager's, too.
 // A process that is killed while it is out leaves one that refuses; Listen of the
 // next has it listen again. Do not use it while another process serves the same
@@ -26,7 +26,7 @@ import (
 // clients come from this machine; it goes on accepting. When ctx ends first, what
 // was done is undone. errors.Is finds ErrNotRunning, ErrDraining, the error of ctx,
 // and EOPNOTSUPP for a listener with multipath TCP.
-func (s *Service) Quiesce(ctx context.Context) error {
+func (s *Service) LeaveRotation(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	finishing := s.period.Load().Finishing
@@ -36,7 +36,7 @@ func (s *Service) Quiesce(ctx context.Context) error {
 		err = fmt.Errorf("%w: %w", ErrDraining, err) // which has closed the listener
 	}
 	if err != nil {
-		return fmt.Errorf("handoff: quiesce: %w", err)
+		return fmt.Errorf("handoff: leave the rotation: %w", err)
 	}
 	return nil
 }
@@ -52,11 +52,11 @@ func (s *Service) mayLeave() error {
 	return nil
 }
 
-// Rejoin brings the service back into the rotation after Quiesce, and does nothing
+// RejoinRotation brings the service back into the rotation after LeaveRotation, and does nothing
 // where it is in it.
-func (s *Service) Rejoin() error {
+func (s *Service) RejoinRotation() error {
 	if err := s.env.Rotation.Rejoin(); err != nil {
-		return fmt.Errorf("handoff: rejoin: %w", err)
+		return fmt.Errorf("handoff: rejoin the rotation: %w", err)
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/holdfast-go/holdfast/units/poll"
 )
 
-// TestQuiesce leaves the rotation and comes back under clients that come all the
+// TestRotation leaves the rotation and comes back under clients that come all the
 // time: each is served or refused, and those that stay are told to go.
-func TestQuiesce(t *testing.T) {
+func TestRotation(t *testing.T) {
 	const times, clients, served = 3, 8, 200
 	s := plain(t, Options{})
 	ln := listening(t, s, "http")
@@ -39,7 +39,7 @@ func TestQuiesce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Quiesce(t.Context()); !errors.Is(err, ErrNotRunning) {
+	if err := s.LeaveRotation(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("before Run: %v", err)
 	}
 	done := running(t, s)
@@ -75,7 +75,7 @@ func TestQuiesce(t *testing.T) {
 	}
 	for i := range times {
 		await(&ok)
-		if err := s.Quiesce(t.Context()); err != nil {
+		if err := s.LeaveRotation(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if s.Ready() {
@@ -96,11 +96,11 @@ func TestQuiesce(t *testing.T) {
 			}
 		}
 		await(&refused)
-		if err := s.Quiesce(t.Context()); err != nil {
+		if err := s.LeaveRotation(t.Context()); err != nil {
 			t.Errorf("once more: %v", err)
 		}
 		for range 2 {
-			if err := s.Rejoin(); err != nil {
+			if err := s.RejoinRotation(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,7 +118,7 @@ func TestQuiesce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer shared.Close()
-	if err := s.Quiesce(t.Context()); err != nil {
+	if err := s.LeaveRotation(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.Stop()
@@ -130,7 +130,7 @@ func TestQuiesce(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	if err := s.Quiesce(t.Context()); !errors.Is(err, ErrDraining) {
+	if err := s.LeaveRotation(t.Context()); !errors.Is(err, ErrDraining) {
 		t.Errorf("after Run: %v", err)
 	}
 	t.Logf("%d served, %d refused, %d lost", ok.Load(), refused.Load(), lost.Load())
@@ -154,8 +154,8 @@ func visit(address string) error {
 	return err
 }
 
-// TestQuiesceIsUndone: a Quiesce that was ended leaves the service as it was.
-func TestQuiesceIsUndone(t *testing.T) {
+// TestLeavingRotationIsUndone: a LeaveRotation that was ended leaves the service as it was.
+func TestLeavingRotationIsUndone(t *testing.T) {
 	for _, lameDuck := range []time.Duration{0, poll.Patience} {
 		s := plain(t, Options{LameDuck: lameDuck})
 		ln := listening(t, s, "http")
@@ -164,21 +164,21 @@ func TestQuiesceIsUndone(t *testing.T) {
 		}
 		done := running(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), rotation.Least/10)
-		if err := s.Quiesce(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.LeaveRotation(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("it ends with %v", err)
 		}
 		cancel()
 		if err := visit(ln.Addr().String()); err != nil || !s.Ready() {
 			t.Errorf("afterwards: %v, ready %v", err, s.Ready())
 		}
-		quiet := make(chan error, 1)
-		go func() { quiet <- s.Quiesce(t.Context()) }()
+		left := make(chan error, 1)
+		go func() { left <- s.LeaveRotation(t.Context()) }()
 		poll.Until(t, "it is not ready", func() bool { return !s.Ready() })
 		s.Stop()
 		if err := result(t, done); err != nil {
 			t.Error(err)
 		}
-		if err := <-quiet; err != nil && !errors.Is(err, ErrDraining) {
+		if err := <-left; err != nil && !errors.Is(err, ErrDraining) {
 			t.Errorf("with a drain: %v", err)
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Service) ServeTLS(ln net.Listener, srv *http.Server) error {
 func (s *Service) addHTTP(p *parts, ln net.Listener, name string, srv *http.Server, secure bool) {
 	h := p.servers[srv]
 	if h == nil {
-		h = resource.NewHTTP(&s.env, srv, s.o.Grace)
+		h = resource.NewHTTP(&s.env, srv, s.o.IdleGrace)
 		p.servers[srv] = h
 		p.resources.Add(h)
 	}

@@ -212,7 +212,7 @@ func (s *Service) Owned() <-chan struct{} { return s.owned.ch }
 func (s *Service) Draining() <-chan struct{} { return s.period.Load().Finishing.Done() }
 
 // Ready reports whether balancers should send clients here: Run serves, and was
-// not told to stop, or to leave the rotation (Quiesce).
+// not told to stop, or to leave the rotation (LeaveRotation).
 func (s *Service) Ready() bool { return s.ready.Load() && !s.leaving.Load() && !s.env.Rotation.Left() }
 
 // ReadyHandler answers a balancer's question with status 200 while Ready, else

@@ -20,7 +20,7 @@ func TestWithoutStore(t *testing.T) {
 	onEachSystemd(t, func(t *testing.T, m *systemdtest.Machine) {
 		for _, room := range []int{0, 1} {
 			m.InstallUnit("app.socket", socket)
-			m.InstallUnit("app.service", service(`{"HTTP":"inherited","Grace":5000000000}`, fmt.Sprintf("FileDescriptorStoreMax=%d", room)))
+			m.InstallUnit("app.service", service(`{"HTTP":"inherited","IdleGrace":5000000000}`, fmt.Sprintf("FileDescriptorStoreMax=%d", room)))
 			m.Systemctl("start", "app.socket", "app.service")
 			result := restartUnderLoad(t, loadtest.Options{
 				Address: "127.0.0.1:8080", Dial: m.Dial, Clients: clients, KeepAlive: true,

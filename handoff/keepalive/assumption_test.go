@@ -120,7 +120,7 @@ func TestAssumptionOnBufio(t *testing.T) {
 func TestAssumptionFails(t *testing.T) {
 	leaktest.Check(t)
 	h := newHub(t)
-	tr := New(&http.Server{Handler: http.HandlerFunc(echo)}, Options{Grace: poll.Patience / 2})
+	tr := New(&http.Server{Handler: http.HandlerFunc(echo)}, Options{IdleGrace: poll.Patience / 2})
 	tr.readSize = 1000
 	serve(t, tr, h.share())
 	l := startLoad(t, h.addr.String(), 1)

@@ -162,7 +162,7 @@ func TestChain(t *testing.T) {
 func TestDrainWithoutTake(t *testing.T) {
 	leaktest.Check(t)
 	h := newHub(t)
-	o := Options{Grace: poll.Patience / 2} // no client is idle for so long
+	o := Options{IdleGrace: poll.Patience / 2} // no client is idle for so long
 	old := start(t, h.share(), &http.Server{Handler: http.HandlerFunc(echo)}, o)
 	l := startLoad(t, h.addr.String(), 2)
 	for range 10 {

@@ -33,7 +33,7 @@
 //     them back, for example after 'OPTIONS *', which no handler sees.
 //
 // An HTTP/1 connection that is not carried is finished: its next answer says
-// 'Connection: close'. If no request comes for a while (Options.Grace) it is
+// 'Connection: close'. If no request comes for a while (Options.IdleGrace) it is
 // closed; a request that the client sends in that very moment is lost, and
 // clients know to repeat it (RFC 9112, section 9.3.1). Where nobody can take the
 // connections, Drain with a nil take finishes all of them so.

@@ -54,7 +54,7 @@ type drain struct {
 // carries nothing.
 //
 // A connection that is finished gets 'Connection: close' with its next answer. If
-// it is idle it is kept for Options.Grace, in case a request is on its way.
+// it is idle it is kept for Options.IdleGrace, in case a request is on its way.
 //
 // Drain returns when all that is done, with nil; hijacked connections are not
 // waited for. When ctx ends before, what is left is cut, and the error says how
@@ -99,8 +99,8 @@ func (t *Tracker) finish(ctx context.Context, d *drain) error {
 	if err := await(ctx, d.empty); err != nil {
 		return err
 	}
-	if t.settleTaken != nil && d.take != nil {
-		t.settleTaken(ctx)
+	if t.flush != nil && d.take != nil {
+		t.flush(ctx)
 		t.mu.Lock()
 		d.empty, d.gone = make(chan struct{}), make(chan struct{}) // what came back is live
 		t.settle()
@@ -179,7 +179,7 @@ func (d *drain) give(c Carried) error {
 
 // GiveBack returns a connection that take has taken, and that got nowhere. It is
 // finished here, as if take had failed. It is called at the latest while
-// Options.Settle runs: later the connection is cut.
+// Options.Flush runs: later the connection is cut.
 func (t *Tracker) GiveBack(c Carried) {
 	t.away(c).Add(^uint64(0))
 	t.refused.Add(1)

@@ -134,7 +134,7 @@ func TestStates(t *testing.T) {
 				ln := listen(t, network)
 				defer ln.Close()
 				old := start(t, ln, named("old"), Options{})
-				next := New(named("new"), Options{Grace: -1})
+				next := New(named("new"), Options{IdleGrace: -1})
 				p := dial(t, ln.Addr())
 				defer p.Close()
 				if tt.answered != "" {
@@ -191,7 +191,7 @@ func TestDrainWaitsForHandlers(t *testing.T) {
 		io.WriteString(w, "old")
 	})}
 	ln := listen(t, "tcp")
-	old, next := start(t, ln, srv, Options{}), New(named("new"), Options{Grace: -1})
+	old, next := start(t, ln, srv, Options{}), New(named("new"), Options{IdleGrace: -1})
 	p := dial(t, ln.Addr())
 	defer p.Close()
 	p.send(get + "GET /part")
@@ -216,7 +216,7 @@ func TestDrainWaitsForHandlers(t *testing.T) {
 func TestRefused(t *testing.T) {
 	leaktest.Check(t)
 	ln := listen(t, "tcp")
-	old := start(t, ln, named("old"), Options{Grace: poll.Patience})
+	old := start(t, ln, named("old"), Options{IdleGrace: poll.Patience})
 	idle, half := dial(t, ln.Addr()), dial(t, ln.Addr())
 	defer idle.Close()
 	defer half.Close()
@@ -274,7 +274,7 @@ func TestGrace(t *testing.T) {
 	leaktest.Check(t)
 	for _, grace := range []time.Duration{-1, time.Millisecond} {
 		ln := listen(t, "tcp")
-		old := start(t, ln, named("old"), Options{Grace: grace})
+		old := start(t, ln, named("old"), Options{IdleGrace: grace})
 		idle, fresh := dial(t, ln.Addr()), dial(t, ln.Addr())
 		defer idle.Close()
 		defer fresh.Close()

@@ -17,7 +17,7 @@ func TestGiveBack(t *testing.T) {
 	ln := listen(t, "tcp")
 	taken := make(chan Carried, 3)
 	var tr *Tracker
-	tr = start(t, ln, named("old"), Options{Grace: time.Minute, Settle: func(context.Context) {
+	tr = start(t, ln, named("old"), Options{IdleGrace: time.Minute, Flush: func(context.Context) {
 		for range 2 {
 			tr.GiveBack(<-taken)
 		}

@@ -71,7 +71,7 @@ func TestHooks(t *testing.T) {
 		}
 	}
 	old := start(t, ln, server("old"), Options{})
-	next := New(server("new"), Options{Grace: -1})
+	next := New(server("new"), Options{IdleGrace: -1})
 	p := dial(t, ln.Addr())
 	defer p.Close()
 	p.send(get)
@@ -118,7 +118,7 @@ func TestSeveralListeners(t *testing.T) {
 		}
 	}
 	lns := []net.Listener{listen(t, "tcp"), listen(t, "unix")}
-	old, next := New(server(), Options{}), New(server(), Options{Grace: -1})
+	old, next := New(server(), Options{}), New(server(), Options{IdleGrace: -1})
 	var peers []*peer
 	for _, ln := range lns {
 		serve(t, old, ln)
@@ -198,7 +198,7 @@ func TestUpgradeWhileDraining(t *testing.T) {
 		io.WriteString(w, w.Header().Get("Connection"))
 	})}
 	ln := listen(t, "tcp")
-	tr := start(t, ln, srv, Options{Grace: poll.Patience})
+	tr := start(t, ln, srv, Options{IdleGrace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
 	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })

@@ -212,7 +212,7 @@ func TestGraceInTime(t *testing.T) {
 					}
 					io.WriteString(w, "a ")
 				}), IdleTimeout: time.Hour}
-				tt.run(t, newBubble(t, srv, Options{Grace: grace}))
+				tt.run(t, newBubble(t, srv, Options{IdleGrace: grace}))
 			})
 		})
 	}

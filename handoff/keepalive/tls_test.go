@@ -104,7 +104,7 @@ func TestTLS(t *testing.T) {
 						}
 						echo(w, r)
 					}),
-				}, Options{Grace: poll.Patience / 2})
+				}, Options{IdleGrace: poll.Patience / 2})
 				serveTLS(t, tr, h.share())
 				return tr
 			}
@@ -160,7 +160,7 @@ func TestHTTP2LeavesEarly(t *testing.T) {
 				}
 				echo(w, r)
 			}),
-		}, Options{Grace: poll.Patience / 2})
+		}, Options{IdleGrace: poll.Patience / 2})
 		serveTLS(t, tr, h.share())
 		return tr
 	}
@@ -215,7 +215,7 @@ func TestIdleTLS(t *testing.T) {
 	h := newHub(t)
 	srv := named("a")
 	srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-	tr := New(srv, Options{Grace: 10 * time.Millisecond})
+	tr := New(srv, Options{IdleGrace: 10 * time.Millisecond})
 	serveTLS(t, tr, h.share())
 	raw := dial(t, h.addr)
 	p := &peer{t: t, Conn: tls.Client(raw.Conn, &tls.Config{RootCAs: roots, ServerName: "example.com"})}

@@ -15,16 +15,16 @@ import (
 
 // Options of a Tracker. The zero value works.
 type Options struct {
-	// Grace is how long Drain keeps an idle connection that it does not carry,
+	// IdleGrace is how long Drain keeps an idle connection that it does not carry,
 	// so that a request that is on its way is answered, with 'Connection: close'.
 	// 0 means 500 ms; a negative one means no grace.
-	Grace time.Duration
+	IdleGrace time.Duration
 
-	// Settle, where not nil, is called by Drain once each connection was given to
+	// Flush, where not nil, is called by Drain once each connection was given to
 	// take or has ended, and nothing else is being taken. A take that returns before
 	// it is certain that its connection gets anywhere makes sure of that here, and
-	// gives back what does not; see GiveBack. Settle returns soon after ctx ends.
-	Settle func(ctx context.Context)
+	// gives back what does not; see GiveBack. Flush returns soon after ctx ends.
+	Flush func(ctx context.Context)
 }
 
 const defaultGrace = 500 * time.Millisecond
@@ -33,9 +33,9 @@ const defaultGrace = 500 * time.Millisecond
 // them out of it. Make it with New. Its methods may be called at any time and
 // from several goroutines.
 type Tracker struct {
-	srv         *http.Server
-	grace       time.Duration
-	settleTaken func(context.Context)
+	srv   *http.Server
+	grace time.Duration
+	flush func(context.Context)
 
 	// readSize, where it is not 0, is what net/http's first Read asks for.
 	readSize int
@@ -61,14 +61,14 @@ type Tracker struct {
 // listener. ConnState is where to learn of hijacked connections.
 func New(srv *http.Server, o Options) *Tracker {
 	t := &Tracker{
-		srv:         srv,
-		grace:       o.Grace,
-		settleTaken: o.Settle,
-		live:        make(map[*conn]struct{}),
-		http2:       make(map[*conn]struct{}),
-		listeners:   make(map[*listener]struct{}),
-		queues:      make(map[net.Listener]*queue),
-		contexts:    make(map[net.Listener]func() context.Context),
+		srv:       srv,
+		grace:     o.IdleGrace,
+		flush:     o.Flush,
+		live:      make(map[*conn]struct{}),
+		http2:     make(map[*conn]struct{}),
+		listeners: make(map[*listener]struct{}),
+		queues:    make(map[net.Listener]*queue),
+		contexts:  make(map[net.Listener]func() context.Context),
 	}
 	switch {
 	case t.grace == 0:

@@ -74,7 +74,7 @@ func TestTaken(t *testing.T) {
 // the Read to sleep again.
 func TestWakeUpStands(t *testing.T) {
 	leaktest.Check(t)
-	tr := New(&http.Server{}, Options{Grace: poll.Patience})
+	tr := New(&http.Server{}, Options{IdleGrace: poll.Patience})
 	client, raw := net.Pipe()
 	defer client.Close()
 	defer raw.Close()
@@ -111,7 +111,7 @@ func TestLinger(t *testing.T) {
 		io.WriteString(w, "the last")
 	})}
 	ln := listen(t, "tcp")
-	tr := start(t, ln, srv, Options{Grace: poll.Patience})
+	tr := start(t, ln, srv, Options{IdleGrace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
 	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })
@@ -155,7 +155,7 @@ func TestBackgroundRead(t *testing.T) {
 func TestPipelinedWhileDraining(t *testing.T) {
 	leaktest.Check(t)
 	ln := listen(t, "tcp")
-	tr := start(t, ln, named("a"), Options{Grace: poll.Patience})
+	tr := start(t, ln, named("a"), Options{IdleGrace: poll.Patience})
 	p := dial(t, ln.Addr())
 	defer p.Close()
 	poll.Until(t, "the connection", func() bool { return tr.Counts().Live == 1 })

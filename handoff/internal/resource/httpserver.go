@@ -38,7 +38,7 @@ func newHTTPServer(h *HTTP, srv *http.Server) *httpServer {
 			return base(ln)
 		}
 	}
-	s.tracker = keepalive.New(srv, keepalive.Options{Grace: h.grace, Settle: s.settle})
+	s.tracker = keepalive.New(srv, keepalive.Options{IdleGrace: h.grace, Flush: s.settle})
 	return s
 }
 
