@@ -52,7 +52,7 @@ var arrows = map[string][]string{
 	internal + "workers":    {internal + "procnet", "activation"},
 	internal + "accepting":  {internal + "procnet", internal + "sockdiag", internal + "fd", "activation"},
 	internal + "backlog":    {internal + "sockdiag", internal + "fd", "activation"},
-	internal + "probe":      {internal + "accepting", internal + "sockdiag", internal + "fd", "activation"},
+	internal + "probe":      {internal + "accepting", internal + "sockdiag", internal + "report", internal + "fd", "activation"},
 	internal + "vetting":    {internal + "accepting", internal + "probe"},
 	internal + "control":    {internal + "fd"},
 
@@ -75,7 +75,8 @@ var arrows = map[string][]string{
 	internal + "supervisor": {
 		internal + "generation", internal + "process", internal + "storeserver", internal + "manager", internal + "reexec",
 		internal + "rotation", internal + "workers", internal + "sockets", internal + "protocol", internal + "fd",
-		internal + "report", "activation", "notify", "handoff/parcel",
+		internal + "report", internal + "vetting", internal + "accepting", internal + "probe",
+		"activation", "notify", "handoff/parcel",
 	},
 
 	// The command. Only its daemon knows the supervisor.

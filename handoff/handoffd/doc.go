@@ -36,6 +36,29 @@
 // next that starts while no other serves, as after a crash or a restart of the unit.
 // Until then all of it stays in the store.
 //
+// A generation is ready when it says READY=1, and waits for clients: some process of it
+// has a passed socket in accept(2), poll(2), select(2), epoll(7) or io_uring(7), or a
+// connection that it has accepted. The first generation must wait on any of the sockets,
+// a successor on all that its predecessor waits on. Datagram sockets do not count, since
+// two generations may not read from one. A generation that does not wait
+// --accept-timeout after READY=1 is undone, and the reason says what it does instead. A
+// standby, which waits for clients once it is the leader, has --accept-later. With
+// --ready accept the program need not say anything: it is ready when it waits.
+//
+// handoffd sees that in /proc. Where a process has another user, that takes
+// CAP_SYS_PTRACE; where it cannot be seen, READY=1 counts alone, and handoffd says at
+// once what it may not look into.
+//
+// A runtime may accept before the program has a handler, as that of Node does. --probe
+// asks each generation for an answer before it counts as ready, while the old one still
+// accepts: by a request (http://NAME/PATH, where NAME is that of a socket, or of a host
+// if one listener was passed), by a connection (tcp), or by a command, which gets
+// $HANDOFF_GENERATION and $MAINPID. handoffd finds out which process has the connection
+// before it sends the last byte, so only an answer of the new generation counts. If the
+// old one takes all, its cgroup is frozen until the new one has accepted, for at most
+// 250 ms. That takes AF_NETLINK in RestrictAddressFamilies=. A generation that gives no
+// good answer (200 to 399) within --probe-timeout is undone, with what it answered.
+//
 // A program of start_server (Perl's Server::Starter) or of Einhorn runs as it is:
 // `run --compat server-starter` and `--compat einhorn` pass the sockets in their way,
 // too. Such a program counts as ready when it has lived for a second (--ready

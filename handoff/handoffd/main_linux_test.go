@@ -22,7 +22,7 @@ import (
 )
 
 // helper names what the test binary is to be instead: "handoffd", "program", a server
-// on package handoff, or "speaker".
+// on package handoff, "speaker" or "odd".
 const helper = "HANDOFFD_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -33,11 +33,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(helper) {
 	case "handoffd":
 		os.Exit(execute(context.Background(), os.Args, os.Stdout, os.Stderr))
-	case "program", "speaker":
-		run := program
-		if os.Getenv(helper) == "speaker" {
-			run = speaker
-		}
+	case "program", "speaker", "odd":
+		run := map[string]func() error{"program": program, "speaker": speaker, "odd": odd}[os.Getenv(helper)]
 		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -319,7 +316,12 @@ func TestUsage(t *testing.T) {
 		{"commit --help", exitDone, "69 no handoffd"},
 		{"abort --help", exitDone, "69 no handoffd"},
 		{"status --help", exitDone, "69 no handoffd"},
-		{"run --ready maybe -- true", exitUsage, `--ready "maybe": want notify, exec or alive:DURATION`},
+		{"run --ready maybe -- true", exitUsage, `--ready "maybe": want notify, accept, exec or alive:DURATION`},
+		{"run --accept-later --ready exec -- true", exitUsage, "--accept-later with --ready exec"},
+		{"run --accept-timeout -1s -- true", exitUsage, "--accept-timeout -1s"},
+		{"run --probe ftp://http/ -- true", exitUsage, `--probe "ftp://http/": want http://NAME/PATH, tcp, tcp:NAME or a command`},
+		{"run --probe tcp --probe-times 0 -- true", exitUsage, "--probe-times 0"},
+		{"run --give-up -1s -- true", exitUsage, "--give-up -1s"},
 		{"run --probation soon -- true", exitUsage, "soon"},
 		{"run --drain-timeout -1s -- true", exitUsage, "--drain-timeout -1s"},
 		{"run --pause-workers 1m -- true", exitUsage, "--pause-workers 1m0s: want less than --drain-timeout, 1m0s"},

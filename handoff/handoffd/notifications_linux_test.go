@@ -59,13 +59,13 @@ func (d *instance) generations() []control.Generation {
 	return s.Generations
 }
 
-// speaking starts handoffd on the program "speaker".
+// speaking starts handoffd on the program "speaker", which serves nobody.
 func speaking(t *testing.T, says, first string, flags ...string) *instance {
 	t.Helper()
 	t.Setenv(speakerSays, says)
 	t.Setenv(speakerFirst, first)
 	script := helper + `=speaker exec "$0"`
-	return standalone(t, append(flags, "--", "/bin/sh", "-c", script, executable(t))...)
+	return standalone(t, append(flags, "--accept-later", "--", "/bin/sh", "-c", script, executable(t))...)
 }
 
 // TestProgramSetsWatchdog: a program may shorten the watchdog for itself, sd_notify(3).

@@ -23,7 +23,12 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "bind `NAME=ADDRESS` where no manager passed sockets; again for more"},
 			&cli.BoolFlag{Name: "no-sockets", Usage: "start although no sockets were passed: the program needs none, or binds its own"},
-			&cli.StringFlag{Name: "ready", Usage: "what makes a generation ready: notify, exec or alive:DURATION [notify, with --compat alive:1s]"},
+			&cli.StringFlag{Name: "ready", Usage: "what makes a generation ready: notify, accept, exec or alive:DURATION [notify, with --compat alive:1s]"},
+			&cli.BoolFlag{Name: "accept-later", Usage: "READY=1 is enough: a generation need not wait for clients yet, as a standby does not"},
+			&cli.DurationFlag{Name: "accept-timeout", Usage: "how long one may take to wait for clients after READY=1 [10s]"},
+			&cli.StringFlag{Name: "probe", Usage: "what a generation must answer to be ready: `http://NAME/PATH`, tcp, tcp:NAME or a command"},
+			&cli.IntFlag{Name: "probe-times", Usage: "how many good answers of it that takes [1]"},
+			&cli.DurationFlag{Name: "probe-timeout", Usage: "how long it may take to give them [10s]"},
 			&cli.StringFlag{Name: "notify-access", Value: "main", Usage: "whose notifications are heard: main or all"},
 			&cli.StringFlag{Name: "environment-file", TakesFile: true, Usage: "variables, read anew for each generation: `FILE`"},
 			&cli.StringFlag{Name: "envdir", TakesFile: true, Usage: "variables, a file each, read anew for each generation: `DIR`"},
@@ -36,6 +41,7 @@ func runCommand() *cli.Command {
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "how long a generation may take to end, until it is killed [60s]"},
 			&cli.StringFlag{Name: "stop-signal", Value: "SIGTERM", Usage: "what tells a generation to end: a name, a number, or RTMIN+N"},
 			&cli.DurationFlag{Name: "pause-workers", Usage: "before that signal stop workers (SIGSTOP) while they have no connection; how long that may take [0s: it is not done]"},
+			&cli.DurationFlag{Name: "give-up", Usage: "give up when no generation has lasted 10s for so long [after 10 deaths in a row]"},
 			&cli.IntFlag{Name: "max-generations", Usage: "how many may be alive at once, those that drain included [8]"},
 			&cli.DurationFlag{Name: "watchdog", Usage: "the longest silence of a generation [as WatchdogSec=]"},
 			&cli.IntFlag{Name: "store", Usage: "how many descriptors generations may store [one less than FileDescriptorStoreMax=, or 64]"},
@@ -78,6 +84,9 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		Watchdog:        c.Duration("watchdog"),
 		PauseWorkers:    c.Duration("pause-workers"),
 		Store:           c.Int("store"),
+		AcceptLater:     c.Bool("accept-later"),
+		AcceptTimeout:   c.Duration("accept-timeout"),
+		ProbeTimeout:    c.Duration("probe-timeout"),
 		Limits: supervisor.Limits{
 			ReadyTimeout:    c.Duration("ready-timeout"),
 			Probation:       c.Duration("probation"),
@@ -86,12 +95,13 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 			HandoverTimeout: c.Duration("handover-timeout"),
 			DrainTimeout:    c.Duration("drain-timeout"),
 			MaxGenerations:  c.Int("max-generations"),
+			GiveUpAfter:     c.Duration("give-up"),
 		},
 	}
 	if len(o.Program) == 0 {
 		return o, usagef("run: no program: handoffd run [flags] -- PROGRAM [ARG...]")
 	}
-	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "release-timeout", "handover-timeout", "drain-timeout", "pause-workers", "watchdog"} {
+	for _, name := range []string{"ready-timeout", "probation", "hold-timeout", "release-timeout", "handover-timeout", "drain-timeout", "pause-workers", "watchdog", "accept-timeout", "probe-timeout", "give-up"} {
 		if d := c.Duration(name); d < 0 {
 			return o, usagef("run: --%s %v: want a duration that is not negative", name, d)
 		}
@@ -99,7 +109,7 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 	if drain := cmp.Or(o.Limits.DrainTimeout, supervisor.DefaultDrainTimeout); o.PauseWorkers >= drain {
 		return o, usagef("run: --pause-workers %v: want less than --drain-timeout, %v", o.PauseWorkers, drain)
 	}
-	for _, name := range []string{"max-generations", "store"} {
+	for _, name := range []string{"max-generations", "store", "probe-times"} {
 		if n := c.Int(name); c.IsSet(name) && n < 1 {
 			return o, usagef("run: --%s %d: want a number above 0", name, n)
 		}
@@ -119,8 +129,19 @@ func options(c *cli.Command) (o supervisor.Options, err error) {
 		// What start_server and Einhorn wait for, unless they are told otherwise.
 		ready = cmp.Or(ready, "alive:1s")
 	}
+	if text := c.String("probe"); c.IsSet("probe") {
+		p, err := supervisor.ParseProbe(text)
+		if err != nil {
+			return o, usagef("run: --probe %w", err)
+		}
+		p.Times = c.Int("probe-times")
+		o.Probe = &p
+	}
 	if o.Ready, err = supervisor.ParseReady(cmp.Or(ready, "notify")); err != nil {
 		return o, usagef("run: --ready %w", err)
+	}
+	if o.AcceptLater && o.Ready.String() != "notify" {
+		return o, usagef("run: --accept-later with --ready %v: without READY=1 nothing is left to wait for", o.Ready)
 	}
 	if o.NotifyAccess, err = supervisor.ParseNotifyAccess(c.String("notify-access")); err != nil {
 		return o, usagef("run: --notify-access %w", err)

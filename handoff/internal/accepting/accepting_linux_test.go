@@ -220,6 +220,12 @@ func TestConnection(t *testing.T) {
 			if len(v.Waits) != 1 || v.Waits[0].By != byConnection {
 				t.Errorf("got %+v; it %s", v.Waits, v.Diagnosis(nil))
 			}
+			if network == "tcp" {
+				want := v.Waits[0].Socket.Inode
+				if table := tableOf(p.sockets[0].tcp); len(table) == 0 || !p.sockets[0].accepted(table[0].Local) || table[0].Inode == want {
+					t.Errorf("without sock_diag the connections are %+v", table)
+				}
+			}
 			again := New(p.sockets, p.watch.processes)
 			if v := again.Look(); v.Accepts(nil) {
 				t.Errorf("of a connection from before: %+v", v.Waits)

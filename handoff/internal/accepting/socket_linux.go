@@ -57,6 +57,11 @@ func Sockets(files []activation.NamedFile) []Socket {
 	return list
 }
 
+// Listeners returns those of the sockets that are listeners.
+func Listeners(sockets []Socket) []Socket {
+	return slices.DeleteFunc(slices.Clone(sockets), func(s Socket) bool { return !s.stream })
+}
+
 // Inodes returns those of the sockets.
 func Inodes(sockets []Socket) []uint32 {
 	list := make([]uint32, 0, len(sockets))

@@ -2,6 +2,7 @@ package accepting
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -95,7 +96,10 @@ func (w *Watch) connections() map[uint32]*Socket {
 		s := &w.sockets[i]
 		switch {
 		case s.tcp.IsValid():
-			connections, _ := sockdiag.Sockets(s.tcp.Port(), sockdiag.Established, sockdiag.CloseWait)
+			connections, err := sockdiag.Sockets(s.tcp.Port(), sockdiag.Established, sockdiag.CloseWait)
+			if err != nil {
+				connections = tableOf(s.tcp)
+			}
 			for _, c := range connections {
 				if c.Inode != 0 && s.accepted(c.Local) {
 					list[c.Inode] = s
@@ -107,6 +111,18 @@ func (w *Watch) connections() map[uint32]*Socket {
 					list[inode] = s
 				}
 			}
+		}
+	}
+	return list
+}
+
+// tableOf returns the connections to the port of a listener where the kernel cannot be
+// asked otherwise: what /proc/net/tcp has of them, which is not their addresses.
+func tableOf(listener netip.AddrPort) (list []sockdiag.TCP) {
+	for _, c := range procnet.TCP() {
+		state := sockdiag.State(c.State)
+		if c.Port == int(listener.Port()) && (state == sockdiag.Established || state == sockdiag.CloseWait) {
+			list = append(list, sockdiag.TCP{Local: listener, State: state, Inode: parseInode(c.Inode)})
 		}
 	}
 	return list

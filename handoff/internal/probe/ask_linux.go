@@ -8,10 +8,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/accepting"
+	"github.com/holdfast-go/holdfast/handoff/internal/report"
 )
 
 // An answerer is who has accepted a connection.
@@ -62,8 +63,11 @@ func (p Probe) once(ctx context.Context, t Target, l Listener, freeze func() (fu
 	if len(request) > 0 {
 		io.WriteString(c, request[:len(request)-1]) // an error: it may have answered early, and closed
 	}
-	by, accepted := attribute(ctx, t, c, frozen)
+	by, accepted, err := attribute(ctx, t, c, frozen)
 	thaw()
+	if err != nil {
+		return byNobody, blind{err}
+	}
 	if !accepted {
 		return by, fmt.Errorf("nobody accepts at %s", l.Address)
 	}
@@ -72,6 +76,20 @@ func (p Probe) once(ctx context.Context, t Target, l Listener, freeze func() (fu
 	}
 	io.WriteString(c, request[len(request)-1:])
 	return by, judge(c)
+}
+
+// blind is why it cannot be known who has accepted a connection. Another try would
+// come to no more.
+type blind struct{ error }
+
+func (e blind) Unwrap() error { return e.error }
+
+func (e blind) Error() string {
+	text := "cannot see who accepts: " + e.error.Error()
+	if errors.Is(e.error, syscall.EAFNOSUPPORT) || errors.Is(e.error, syscall.EPERM) {
+		text += "; RestrictAddressFamilies= of the unit must have AF_NETLINK"
+	}
+	return text
 }
 
 // connect takes no longer than the old generation may be frozen: with a full queue it
@@ -93,8 +111,9 @@ const (
 )
 
 // attribute finds out who has accepted c. With the old generation frozen, that can
-// only be the new one. accepted is false if nobody has, in time.
-func attribute(ctx context.Context, t Target, c *conn, frozen bool) (by answerer, accepted bool) {
+// only be the new one. accepted is false if nobody has, in time. err is why the kernel
+// does not say.
+func attribute(ctx context.Context, t Target, c *conn, frozen bool) (by answerer, accepted bool, err error) {
 	deadline := time.Now().Add(askTimeout)
 	if frozen {
 		deadline = time.Now().Add(maxFrozen)
@@ -102,7 +121,7 @@ func attribute(ctx context.Context, t Target, c *conn, frozen bool) (by answerer
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		inode, closed, err := c.accepted()
 		if err != nil {
-			return byNobody, true // the kernel does not say
+			return byNobody, false, err
 		}
 		if inode != 0 && !accepted {
 			accepted = true
@@ -110,15 +129,15 @@ func attribute(ctx context.Context, t Target, c *conn, frozen bool) (by answerer
 		}
 		switch {
 		case (accepted || closed) && (frozen || t.Old == nil):
-			return byNew, true
+			return byNew, true, nil
 		case closed:
-			return byNobody, true
+			return byNobody, true, nil
 		case accepted && holds(t.New, inode):
-			return byNew, true
+			return byNew, true, nil
 		case accepted && holds(t.Old, inode):
-			return byOld, true
+			return byOld, true, nil
 		case time.Now().After(deadline) || !rest(ctx, pause):
-			return byNobody, accepted
+			return byNobody, accepted, nil
 		}
 	}
 }
@@ -166,15 +185,5 @@ func judge(c io.Reader) error {
 	if line = strings.TrimSpace(line); line != "" {
 		line = ": " + line
 	}
-	return errors.New(printable("it answered " + response.Status + line))
-}
-
-// printable replaces what does not belong into a line of a journal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
+	return errors.New(report.Clip("it answered "+response.Status+line, maxExcerpt+100))
 }

@@ -149,6 +149,9 @@ func (p Probe) ask(ctx context.Context, t Target, l Listener, r *Report) error {
 			freeze = nil
 		}
 		by, err := p.once(ctx, t, l, freeze, r)
+		if errors.As(err, new(blind)) {
+			return fmt.Errorf("probe %v at %s: %w", p, l.Address, err)
+		}
 		if err != nil && ctx.Err() != nil && asked {
 			err = nil // it was cut short, and says less than those before
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -357,6 +358,17 @@ process.stdin.once("end", () => { server.on("request", (q, a) => a.end("hello"))
 	}
 }
 
+// TestBlind: where nobody tells who accepts, that is the reason, and what to do.
+func TestBlind(t *testing.T) {
+	err := blind{os.NewSyscallError("socket(AF_NETLINK)", syscall.EAFNOSUPPORT)}
+	if want := "cannot see who accepts: socket(AF_NETLINK): address family not supported by protocol; RestrictAddressFamilies= of the unit must have AF_NETLINK"; err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if !errors.As(fmt.Errorf("%w", err), new(blind)) || !errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Error("it is not found in another error")
+	}
+}
+
 // TestCommand: a command is repeated until it succeeds, and what it says is the reason.
 func TestCommand(t *testing.T) {
 	s := newScene(t, "tcp")
@@ -442,7 +454,7 @@ func TestJudge(t *testing.T) {
 		"HTTP/1.1 200 OK\r\n\r\n":                                    "",
 		"HTTP/1.1 308 Permanent Redirect\r\n\r\n":                    "",
 		"HTTP/1.0 404 Not Found\r\n\r\n":                             "it answered 404 Not Found",
-		"HTTP/1.0 500 No\r\n\r\n\n  \x1b[31mred\x07\r\nmore lines\n": "it answered 500 No: ?[31mred?",
+		"HTTP/1.0 500 No\r\n\r\n\n  \x1b[31mred\x07\r\nmore lines\n": "it answered 500 No: \uFFFD[31mred\uFFFD",
 		"SSH-2.0-OpenSSH\r\n":                                        `no answer: malformed HTTP response "SSH-2.0-OpenSSH"`,
 		"":                                                           "no answer: unexpected EOF",
 	} {

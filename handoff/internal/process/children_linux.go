@@ -65,6 +65,9 @@ func (c *Children) Open() (err error) {
 		c.state.Cgroups = c.cgroups.base
 	}
 	if c.cgroups != nil {
+		if err := c.cgroups.thaw(); err != nil {
+			c.log.Warn("a generation may stand still", "error", err)
+		}
 		if c.watch, err = watchCgroups(func(wd int) { c.post(func() { c.cgroupChanged(wd) }) }); err != nil {
 			return err
 		}

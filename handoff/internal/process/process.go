@@ -99,6 +99,9 @@ type Generation interface {
 	Signal(sig syscall.Signal) error
 	// Kill ends all processes.
 	Kill() error
+	// Freeze has all processes stand still until thaw is called, which is to be soon.
+	// After an error they go on. After Started anybody may call it, and thaw.
+	Freeze() (thaw func(), err error)
 	// Usage returns the memory in bytes and the CPU time in microseconds, each -1 where
 	// it is not accounted for.
 	Usage() (memory, cpu int64)

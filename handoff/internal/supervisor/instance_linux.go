@@ -30,7 +30,7 @@ type instance struct {
 // newInstance returns one that has nothing yet.
 func (s *Supervisor) newInstance(number uint64, program string, began time.Time) *instance {
 	p := &instance{number: number, program: program, began: began}
-	p.readiness = readiness{by: s.o.Ready, post: s.post, ready: func() { s.feed(generation.Ready{Gen: number}) }}
+	p.readiness = readiness{by: s.ready(), post: s.post, ready: func() { s.feed(generation.Ready{Gen: number, Resumable: p.orders.resumable}) }}
 	p.watchdog = watchdog{
 		post:   s.post,
 		heard:  func() { await(p.receiver.Addr()) },
@@ -64,7 +64,7 @@ func (o outcomes) Exited(number uint64, status generation.ExitStatus) {
 	p := o.s.instances[number]
 	p.stopTimers()
 	o.s.flushFailure(p)
-	o.s.feed(generation.Exited{Gen: number, Status: status, Why: p.says.Failure.String()})
+	o.s.feed(generation.Exited{Gen: number, Status: status, Why: p.says.Failure.String(), After: time.Since(p.began)})
 }
 
 func (o outcomes) Emptied(number uint64) { o.s.feed(generation.Emptied{Gen: number}) }

@@ -79,7 +79,7 @@ func (s *Supervisor) handleNotification(p *instance, n *notify.Notification) {
 			p.watchdog.setLimit(s.o.Watchdog)
 		}
 		p.orders.resumable = m.Has(parcel.Resumable, "1")
-		s.feed(generation.Ready{Gen: p.number, Resumable: p.orders.resumable})
+		p.readiness.said()
 	}
 }
 

@@ -38,6 +38,16 @@ type Options struct {
 	NoSockets bool
 	// Ready says when a generation is able to serve.
 	Ready Ready
+	// AcceptLater says that a generation that has said READY=1 need not wait for
+	// clients on its sockets yet: a standby that waits to be the leader.
+	AcceptLater bool
+	// AcceptTimeout is how long one may take for that after READY=1;
+	// DefaultAcceptTimeout.
+	AcceptTimeout time.Duration
+	// Probe, if not nil, asks each generation for answers before it counts as ready,
+	// for at most ProbeTimeout; DefaultProbeTimeout.
+	Probe        *Probe
+	ProbeTimeout time.Duration
 	// NotifyAccess says whose notifications are heard.
 	NotifyAccess NotifyAccess
 	// StopSignal ends a generation; SIGTERM.

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +26,7 @@ func TestReadiness(t *testing.T) {
 		}
 		r := fresh()
 		r.by = Ready{mode: readyAlive, after: 2 * time.Second}
-		r.started()
+		r.started(nil)
 		run(time.Second)
 		st := r.snapshot()
 		r.stop()
@@ -34,7 +36,7 @@ func TestReadiness(t *testing.T) {
 		}
 		r = fresh()
 		r.restore(st)
-		r.resume(st)
+		r.resume(st, nil)
 		run(time.Second)
 		if times != 1 || r.snapshot().Alive != 0 {
 			t.Errorf("when it has lived long enough, it is ready %d times, and then waits for another %v", times, r.snapshot().Alive)
@@ -50,11 +52,56 @@ func TestReadiness(t *testing.T) {
 		if r.by = (Ready{mode: readyExec}); r.notified() {
 			t.Error("its own word counts, though it was not asked for it")
 		}
-		if r.started(); times != 2 {
+		if r.started(nil); times != 2 {
 			t.Error("its program runs, and it is not ready")
 		}
 		if r = fresh(); !r.notified() || r.notified() || !r.snapshot().Ready {
 			t.Error("its own word does not count, or twice")
 		}
 	})
+}
+
+// A fakeVetter notes what it is told.
+type fakeVetter struct{ log []string }
+
+func (f *fakeVetter) Started(processes func() []int) {
+	f.log = append(f.log, fmt.Sprint("started ", processes()))
+}
+func (f *fakeVetter) Said()   { f.log = append(f.log, "said") }
+func (f *fakeVetter) Cancel() { f.log = append(f.log, "cancel") }
+
+// TestVetted: a generation that is vetted is ready when the vetting says so, and the
+// vetting hears what it has to know, a replacement of this program included.
+func TestVetted(t *testing.T) {
+	processes := func() []int { return []int{7} }
+	for _, c := range []struct {
+		by       Ready
+		notified bool // it says READY=1
+		want     []string
+		resumed  []string
+	}{
+		{Ready{}, false, []string{"started [7]", "cancel"}, []string{"started [7]"}},
+		{Ready{}, true, []string{"started [7]", "said", "cancel"}, []string{"started [7]", "said"}},
+		{Ready{mode: readyAccept}, false, []string{"started [7]", "cancel"}, []string{"started [7]"}},
+		{Ready{mode: readyExec}, false, []string{"started [7]", "said", "cancel"}, []string{"started [7]", "said"}},
+	} {
+		t.Run(fmt.Sprint(c.by, " ", c.notified), func(t *testing.T) {
+			v := &fakeVetter{}
+			r := &readiness{by: c.by, ready: func() { t.Error("it is ready by itself") }, vetting: v}
+			r.started(processes)
+			if c.notified && r.notified() {
+				r.said()
+			}
+			st := r.snapshot()
+			if r.stop(); !slices.Equal(v.log, c.want) || r.vetting != nil || !st.Vetted {
+				t.Errorf("the vetting hears %q, want %q; saved is %+v", v.log, c.want, st)
+			}
+			after := &fakeVetter{}
+			r = &readiness{by: c.by, ready: func() { t.Error("it is ready by itself") }, vetting: after}
+			r.restore(st)
+			if r.resume(st, processes); !slices.Equal(after.log, c.resumed) {
+				t.Errorf("after a replacement the vetting hears %q, want %q", after.log, c.resumed)
+			}
+		})
+	}
 }

@@ -88,7 +88,8 @@ func goOnFrom(t *testing.T, before *Supervisor, all bool) {
 	}
 	got.Timers = later.Timers
 	for i := range got.Processes {
-		got.Processes[i].Alive, got.Processes[i].Guarded = later.Processes[i].Alive, later.Processes[i].Guarded
+		p := &later.Processes[i]
+		got.Processes[i].Alive, got.Processes[i].Guarded, got.Processes[i].Vetted = p.Alive, p.Guarded, p.Vetted
 	}
 	got.keep(Kept{Data: h.Data, Files: duplicates(t, h.Files)}, gotFiles)
 
@@ -188,6 +189,7 @@ func populated(t *testing.T, keeps bool) *Supervisor {
 	}
 	waits := s.instances[2]
 	waits.readiness.timer, waits.readiness.until = far(), time.Now().Add(7*time.Hour)
+	waits.readiness.vetting = &fakeVetter{}
 	s.instances[3].watchdog.timer = far()
 	return s
 }
@@ -199,6 +201,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	p.readiness.told, p.watchdog.limit = true, 9*time.Hour
 	p.text, p.says = "its text", selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}}
 	p.orders.resumable, p.orders.releaseTo = true, 4
+	p.readiness.accepting, p.readiness.doubt = []uint32{7}, "doubt"
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}

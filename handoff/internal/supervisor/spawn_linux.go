@@ -42,6 +42,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		if p.orders.deliverer != nil {
 			p.orders.deliverer.Close()
 		}
+		p.stopTimers()
 	}()
 	if p.receiver, err = s.launcher.listen(e.Gen); err != nil {
 		return err
@@ -65,6 +66,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 		return err
 	}
 	p.program = spec.Path
+	s.vet(p)
 	mine = nil
 	if p.Generation, err = s.runner.Start(spec); err != nil {
 		return err
@@ -78,7 +80,7 @@ func (s *Supervisor) prepare(e generation.Spawn) (err error) {
 func (s *Supervisor) started(p *instance) {
 	s.listen(p)
 	s.feed(generation.Spawned{Gen: p.number})
-	p.readiness.started()
+	p.readiness.started(p.Processes)
 }
 
 // listen hears p from now on.

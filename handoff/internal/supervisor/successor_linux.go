@@ -127,7 +127,10 @@ func (s *Supervisor) continueFrom(st *state) {
 	for i := range st.Processes {
 		p := s.instances[st.Processes[i].Number]
 		s.listen(p)
-		p.readiness.resume(st.Processes[i].readinessState)
+		if st.Processes[i].Vetted {
+			s.vet(p)
+		}
+		p.readiness.resume(st.Processes[i].readinessState, p.Processes)
 		p.watchdog.resume(st.Processes[i].watchdogState)
 	}
 	s.machine.timers.resume(st.Timers)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
@@ -40,6 +41,7 @@ type Supervisor struct {
 	runner    process.Runner
 	changed   chan struct{} // closed when Status would say something else
 	drain     *drain
+	beside    sync.WaitGroup // vettings
 	stops     *stops
 }
 
@@ -181,6 +183,7 @@ func (s *Supervisor) close() {
 	for _, p := range s.instances {
 		s.forget(p)
 	}
+	s.beside.Wait()
 	if s.manager != nil {
 		if err := s.manager.Close(); err != nil {
 			s.log.Warn("the service manager may not have all that was stored", "error", err)

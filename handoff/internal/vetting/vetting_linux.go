@@ -94,11 +94,17 @@ func (v *Vetting) Started(processes func() []int) {
 // Said tells that the generation has said that it is ready. Only the first call counts.
 func (v *Vetting) Said() { v.saidOnce.Do(func() { close(v.said) }) }
 
-// Stop ends the vetting, and returns when the observer is told nothing more and no
+// Cancel ends the vetting soon, and does not wait for that.
+func (v *Vetting) Cancel() { v.cancel() }
+
+// Wait returns when the vetting has ended: the observer is told nothing more, and no
 // predecessor is frozen.
+func (v *Vetting) Wait() { <-v.done }
+
+// Stop ends the vetting, and returns as Wait does.
 func (v *Vetting) Stop() {
-	v.cancel()
-	<-v.done
+	v.Cancel()
+	v.Wait()
 }
 
 func (v *Vetting) run(ctx context.Context) {

@@ -1,20 +1,19 @@
-package probe
+package process
 
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
-// cgroup makes a cgroup with one process in it.
-func cgroup(t *testing.T, base, name string) (dir string) {
+// cgroupWith makes a cgroup with one process in it.
+func cgroupWith(t *testing.T, base, name string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(base, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -26,11 +25,8 @@ func cgroup(t *testing.T, base, name string) (dir string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	cmd := helpertest.Command(t, "hold")
+	cmd := exec.Command("sleep", "1000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +54,13 @@ func TestFreeze(t *testing.T) {
 		t.Skipf("cgroup2 cannot be mounted (run the test as root): %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(root, unix.MNT_DETACH) })
-	base := filepath.Join(root, fmt.Sprintf("holdfast-probe-%d", os.Getpid()))
+	base := filepath.Join(root, fmt.Sprintf("holdfast-freeze-%d", os.Getpid()))
 	if err := os.Mkdir(base, 0o755); err != nil {
 		t.Skipf("no cgroup can be made: %v", err)
 	}
 	t.Cleanup(func() { os.Remove(base) })
-	first, second := cgroup(t, base, "gen-1"), cgroup(t, base, "gen-2")
-	thaw, err := Freeze(first)
+	first, second := cgroupWith(t, base, "gen-1"), cgroupWith(t, base, "gen-2")
+	thaw, err := (&child{cgroup: &cgroup{dir: first}}).Freeze()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +72,17 @@ func TestFreeze(t *testing.T) {
 		t.Error("it is not thawed")
 	}
 	for _, dir := range []string{first, second} {
-		if _, err := Freeze(dir); err != nil {
+		if _, err := freeze(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ThawAll(base); err != nil || frozen(t, first) || frozen(t, second) {
-		t.Errorf("after ThawAll: %v; %v and %v", err, frozen(t, first), frozen(t, second))
+	if err := (&cgroups{base: base}).thaw(); err != nil || frozen(t, first) || frozen(t, second) {
+		t.Errorf("after thaw: %v; %v and %v", err, frozen(t, first), frozen(t, second))
 	}
-	if _, err := Freeze(filepath.Join(base, "none")); err == nil {
+	if _, err := freeze(filepath.Join(base, "none")); err == nil {
 		t.Error("a cgroup that is not there is frozen")
+	}
+	if _, err := (&child{}).Freeze(); err == nil {
+		t.Error("a generation without a cgroup is frozen")
 	}
 }

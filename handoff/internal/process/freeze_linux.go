@@ -1,4 +1,4 @@
-package probe
+package process
 
 import (
 	"bytes"
@@ -13,10 +13,18 @@ import (
 // uninterruptible sleep does not.
 const freezeTimeout = 100 * time.Millisecond
 
-// Freeze has the processes of a cgroup, and of those below, stand still until thaw is
+func (g *child) Freeze() (thaw func(), err error) {
+	if g.cgroup == nil {
+		return nil, errors.New("the generation has no cgroup")
+	}
+	return freeze(g.cgroup.dir)
+}
+
+// freeze has the processes of a cgroup, and of those below, stand still until thaw is
 // called: cgroup.freeze of cgroups(7). After an error they do not.
-func Freeze(dir string) (thaw func(), err error) {
+func freeze(dir string) (thaw func(), err error) {
 	if err := setFrozen(dir, true); err != nil {
+		setFrozen(dir, false)
 		return nil, err
 	}
 	thaw = func() { setFrozen(dir, false) }
@@ -35,10 +43,10 @@ func Freeze(dir string) (thaw func(), err error) {
 	}
 }
 
-// ThawAll has the processes of all cgroups below base go on. Whoever freezes calls it
-// at its own start, because a predecessor may have been killed before it thawed.
-func ThawAll(base string) error {
-	paths, _ := filepath.Glob(filepath.Join(base, "*", "cgroup.freeze"))
+// thaw has the processes of all generations go on. A program before this one may have
+// been killed, or replaced, before it thawed what it had frozen.
+func (c *cgroups) thaw() error {
+	paths, _ := filepath.Glob(filepath.Join(c.base, "gen-*", "cgroup.freeze"))
 	var errs []error
 	for _, path := range paths {
 		if text, err := os.ReadFile(path); err == nil && bytes.HasPrefix(text, []byte("1")) {
