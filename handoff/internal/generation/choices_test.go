@@ -86,7 +86,7 @@ func (w *world) processes(p *proc, v uint64, add func(Event, func())) {
 	if p.reported && !p.leaving && v>>24%4 == 0 && w.mishap(v>>25) {
 		add(Stopping{Gen: n}, func() { p.leaving = true })
 	}
-	if p.ready && !p.silent && v>>26%4 == 0 && w.mishap(v>>27) {
+	if (p.ready || w.isCandidate(n)) && !p.silent && v>>26%4 == 0 && w.mishap(v>>27) {
 		add(Silent{n}, func() { p.silent = true })
 	}
 	if v>>28%16 == 0 {

@@ -43,7 +43,7 @@
 //	Waiting      |-                     |start                 |-               |-        |-            |-        |-        |-        |-
 //	Unfit        |-                     |drain                 |drain           |drain    |-            |-        |-        |-        |-
 //	Stopping     |-                     |drain                 |drain           |drain    |drain        |drain    |drain    |-        |-
-//	Silent       |-                     |-                     |drain           |drain    |-,drain,serve|release  |-,resume |-        |-
+//	Silent       |-                     |drain                 |drain           |drain    |-,drain,serve|release  |-,resume |-        |-
 //	Extend       |spawn                 |start                 |-               |-,hand   |-            |-,release|resume   |-,drain  |-
 //	Released     |-                     |-                     |-               |-        |-            |-,release|-        |-        |-
 //	Taken        |-                     |-                     |-               |-,serve  |-            |-        |-        |-        |-

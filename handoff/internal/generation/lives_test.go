@@ -35,6 +35,7 @@ func lives() []setup {
 		{"the first one is not ready in time, and it is known what it does instead", Options{},
 			[]Event{Start{}, Spawned{1}, Waiting{1, "does not listen"}, Waiting{1, "holds a socket and does not wait on it"}, timeout(1), Emptied{1}, code(1, 0)}},
 		{"the first one is unfit", Options{}, []Event{Start{}, Spawned{1}, Unfit{1, "it accepts no clients"}, Emptied{1}, code(1, 0)}},
+		{"a successor is silent before it is ready", Options{}, on(serving, reload, Spawned{2}, Silent{2}, Emptied{2}, code(2, 0))},
 		{"a successor is unfit before it is ready", Options{}, on(serving, reload, Spawned{2}, Unfit{2, "it answered 503"}, Emptied{2}, code(2, 0))},
 		{"a successor is unfit in its probation", Options{Probation: time.Second}, on(serving, reload, Spawned{2}, ready(2), Unfit{2, "nobody accepts"}, Emptied{2}, code(2, 0))},
 		{"a successor is unfit while it takes over", Options{}, on(handing, Unfit{2, "nobody accepts"}, Resumed{1}, Emptied{2}, code(2, 0))},

@@ -90,6 +90,7 @@ var actions = [states][eventKinds]action{
 		onWaiting:  (*Machine).waiting,
 		onUnfit:    (*Machine).unfitting,
 		onStopping: (*Machine).stopping,
+		onSilent:   (*Machine).silent, // it has said that it is ready, and more is wanted
 		onExtend:   (*Machine).extend,
 		onExited:   (*Machine).exited,
 		onEmptied:  (*Machine).emptied,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
+	"github.com/holdfast-go/holdfast/handoff/internal/probe"
 	"github.com/holdfast-go/holdfast/handoff/internal/storeserver"
 )
 
@@ -16,6 +17,18 @@ const DefaultStore = storeserver.DefaultLimit
 
 // DefaultDrainTimeout is that of Limits.
 const DefaultDrainTimeout = generation.DefaultDrainTimeout
+
+// What Options leave out.
+const (
+	DefaultAcceptTimeout = 10 * time.Second
+	DefaultProbeTimeout  = 10 * time.Second
+)
+
+// A Probe asks a generation for an answer before it counts as ready.
+type Probe = probe.Probe
+
+// ParseProbe reads http://NAME/PATH, tcp, tcp:NAME or a command.
+func ParseProbe(s string) (Probe, error) { return probe.Parse(s) }
 
 // Options say what to run, and how. Program must be given; every other field
 // works as it is.

@@ -21,18 +21,6 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/vetting"
 )
 
-// What Options leave out.
-const (
-	DefaultAcceptTimeout = 10 * time.Second
-	DefaultProbeTimeout  = 10 * time.Second
-)
-
-// A Probe asks a generation for an answer before it counts as ready.
-type Probe = probe.Probe
-
-// ParseProbe reads http://NAME/PATH, tcp, tcp:NAME or a command.
-func ParseProbe(s string) (Probe, error) { return probe.Parse(s) }
-
 // vet begins to look whether p does what it is there for, if it is held to anything but
 // its own word.
 func (s *Supervisor) vet(p *instance) {
