@@ -255,3 +255,20 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+// TestRenderJIT: a program that makes code as it runs may do so, and no other.
+func TestRenderJIT(t *testing.T) {
+	for _, jit := range []bool{false, true} {
+		rendered, err := Render(Description{Name: "app", Kind: KindHandoffd, JIT: jit, Sockets: []Socket{{"http", "tcp", ":80"}}, Command: []string{"/usr/bin/node"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"MemoryDenyWriteExecute=yes", "SystemCallFilter=@system-service"}
+		if jit {
+			want = []string{"SystemCallFilter=@system-service @pkey"}
+		}
+		if got := lines(rendered[1], "MemoryDenyWriteExecute", "SystemCallFilter"); !slices.Equal(got, want) {
+			t.Errorf("JIT %t: %q, want %q", jit, got, want)
+		}
+	}
+}

@@ -20,11 +20,13 @@ func (d Description) sandbox(b *builder) {
 	if !d.JIT {
 		b.add("Not for programs that make code as they run: Java, Node.js and the like.", "MemoryDenyWriteExecute", "yes")
 	}
-	b.flags("",
-		"SystemCallArchitectures=native",
-		"SystemCallFilter=@system-service",
-		"UMask=0077",
-	)
+	b.flags("", "SystemCallArchitectures=native")
+	if d.JIT {
+		b.add("V8, the engine of Node.js, guards the code that it makes by pkeys(7).", "SystemCallFilter", "@system-service @pkey")
+	} else {
+		b.add("", "SystemCallFilter", "@system-service")
+	}
+	b.add("", "UMask", "0077")
 }
 
 // confine is what only the system's manager can do.
