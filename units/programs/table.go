@@ -100,9 +100,12 @@ var table = []Program{
 		Kept:   "not tried: a session that pam_systemd moves into a scope of its own should go on; another is cut at the drain timeout",
 		Native: "HUP",
 	},
-	{Name: "dovecot", Title: "Dovecot", Sockets: "as they are (`LISTEN_FDS`), at the addresses of its listeners", Native: "HUP"},
 	{Name: "rust", Title: "Rust with listenfd", Sockets: "`ListenFd::from_env()`", Native: "a restart"},
 	{Name: "java", Title: "Java", Sockets: "`System.inheritedChannel()`, of descriptor 0 alone: `sh -c 'exec java ... 0<&3'`", JIT: true, Native: "a restart"},
+	{
+		Name: "dovecot", Title: "Dovecot", Native: "`doveadm reload`",
+		Cannot: "it takes sockets (`LISTEN_FDS`), but two of it cannot run at once: \"Dovecot is already running\"",
+	},
 	{
 		Name: "redis", Title: "Redis", Native: "none",
 		Cannot: "it binds its addresses itself, and two of it would each have data of their own",

@@ -203,7 +203,7 @@ func trials(systemd int) []trial {
 			native:  nativeUnit("/usr/bin/node /srv/node.js", "", ""),
 		},
 		{
-			program: "node-cluster", ours: here, theirs: there, restart: true,
+			program: "node-cluster", ours: here, theirs: there, restart: true, cuts: true,
 			files:   map[string]string{"/srv/cluster.js": nodeCluster},
 			command: []string{"/usr/bin/node", "/srv/cluster.js"},
 			native:  nativeUnit("/usr/bin/node /srv/cluster.js", "", "KillMode=mixed\n"),
