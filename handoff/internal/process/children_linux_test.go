@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd"
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
 	"github.com/holdfast-go/holdfast/units/leaktest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // An owner runs what is posted to it, and takes note of what it is told.
@@ -29,8 +31,14 @@ type owner struct {
 	heard func(number uint64) // what a generation says before its main process ends
 }
 
-// own returns an owner of children with process groups, and what it is told.
+// own returns an owner of children with process groups.
 func own(t *testing.T) *owner {
+	t.Helper()
+	return ownRestored(t, func(*Children) {})
+}
+
+// ownRestored has restore called before anything is watched.
+func ownRestored(t *testing.T, restore func(c *Children)) *owner {
 	t.Helper()
 	o := &owner{t: t, calls: make(chan func()), told: make(chan string, 16)}
 	ended, over := make(chan struct{}), make(chan struct{})
@@ -43,6 +51,7 @@ func own(t *testing.T) *owner {
 		}
 	}
 	o.c = RestoreChildren(RunnerState{}, post, o, slog.New(slog.DiscardHandler))
+	restore(o.c)
 	if err := o.c.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +99,22 @@ func (o *owner) start(number uint64, path, script string) (g Generation) {
 		o.t.Fatal(err)
 	}
 	return g
+}
+
+// killDuringStart kills a generation, and expects its end to be told while something is
+// being started, when only main processes are waited for.
+func (o *owner) killDuringStart(g Generation, number uint64) {
+	o.t.Helper()
+	o.c.reaper.start(func() (int, error) {
+		o.do(func() {
+			if err := g.Kill(); err != nil {
+				o.t.Error(err)
+			}
+		})
+		o.expect(fmt.Sprint("exited ", number, ": ", generation.ExitStatus{Signal: int(unix.SIGKILL)}))
+		o.expect(fmt.Sprint("emptied ", number))
+		return 0, errors.New("not started")
+	})
 }
 
 // expect waits for what the owner is told next.
@@ -195,12 +220,8 @@ func TestMainLeaves(t *testing.T) {
 		if main, alive := g.Main(); !alive || !slices.Contains(g.Processes(), main) || !g.Contains(main) {
 			t.Errorf("the main process is %d, alive %v, of %v", main, alive, g.Processes())
 		}
-		if err := g.Kill(); err != nil {
-			t.Error(err)
-		}
 	})
-	o.expect("exited 1: " + generation.ExitStatus{Signal: int(unix.SIGKILL)}.String())
-	o.expect("emptied 1")
+	o.killDuringStart(g, 1)
 }
 
 // TestHalt: while they are halted no child is made, and nothing is told.
@@ -241,6 +262,92 @@ func TestHalt(t *testing.T) {
 	o.expect("exited 1")
 }
 
+// TestRestore: another Runner in this process goes on with a generation, up to its end;
+// with one whose end was noticed, and not told yet; and with one that is gone.
+func TestRestore(t *testing.T) {
+	leaktest.Check(t)
+	o := own(t)
+	g := o.start(1, "/bin/sh", "echo first words >&2; exec sleep 1000")
+	o.expect("started 1")
+	poll.Until(t, "its first words", func() bool { return len(g.Output()) > 0 })
+	resume, err := o.c.Halt(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resume()
+	var files []*os.File
+	var running State
+	o.do(func() {
+		running = g.Snapshot(func(f *os.File) fd.Ref {
+			d, err := fd.Duplicate(f, f.Name())
+			if err != nil {
+				t.Error(err)
+			}
+			files = append(files, d)
+			return fd.Ref(len(files))
+		})
+	})
+	reaped, gone := running, running
+	reaped.PID, reaped.PGID, reaped.Reaped = noProcess(t), noProcess(t), &generation.ExitStatus{Code: 5}
+	gone.PID, gone.PGID, gone.Main, gone.Exited, gone.Emptied = noProcess(t), noProcess(t), false, true, true
+	pipe := func() *os.File { // for those that need one, and write nothing
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		return r
+	}
+	var heirs []Generation
+	next := ownRestored(t, func(c *Children) {
+		for number, st := range []State{running, reaped, gone} {
+			if err := st.Check(RunnerState{}); err != nil {
+				t.Error(err)
+			}
+			f := files[0]
+			if number > 0 {
+				f = pipe()
+			}
+			g, err := c.Restore(uint64(number+1), st, func(fd.Ref) *os.File { return f })
+			if err != nil {
+				t.Fatal(err)
+			}
+			heirs = append(heirs, g)
+		}
+	})
+	next.do(next.c.Resume)
+	next.expect("exited 2: " + generation.ExitStatus{Code: 5}.String())
+	next.expect("emptied 2")
+	next.do(func() {
+		for i, want := range []bool{true, false, false} {
+			if pid, alive := heirs[i].Main(); alive != want || pid < 2 {
+				t.Errorf("generation %d has the main process %d, alive %v", i+1, pid, alive)
+			}
+		}
+	})
+	next.killDuringStart(heirs[0], 1)
+	next.do(func() {
+		if lines := heirs[0].Output(); !slices.Equal(lines, []string{"first words"}) {
+			t.Errorf("its words are %q", lines)
+		}
+	})
+	select {
+	case text := <-next.told:
+		t.Errorf("told %q", text)
+	default:
+	}
+}
+
+// noProcess returns a PID that no process has.
+func noProcess(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil && !errors.Is(err, unix.ECHILD) {
+		t.Fatal(err) // ECHILD: the reaper was faster
+	}
+	return cmd.Process.Pid
+}
+
 // TestSlowStart: what ends while a program is being started is told, though that takes
 // long; and the start is left alone, and waits for what it has made itself.
 func TestSlowStart(t *testing.T) {
@@ -252,6 +359,7 @@ func TestSlowStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	orphan := exec.Command("true") // or as good as one: nobody knows it
 	err = o.c.reaper.start(func() (int, error) {
 		slow := exec.Command("sh", "-c", "exit 7")
 		if err := slow.Start(); err != nil {
@@ -268,9 +376,13 @@ func TestSlowStart(t *testing.T) {
 		}
 		o.start(2, "/bin/sh", "exec sleep 1000")
 		o.expect("started 2") // another start does not wait for this one
-		o.do(func() { g.Kill() })
-		o.expect("exited 1: " + generation.ExitStatus{Signal: int(unix.SIGKILL)}.String())
-		o.expect("emptied 1")
+		o.killDuringStart(g, 1)
+		if err := orphan.Start(); err != nil {
+			return 0, err
+		}
+		if err := unix.Waitid(unix.P_PID, orphan.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Error(err)
+		}
 		o.c.reaper.mu.Lock()
 		for pid, launched := range o.c.reaper.known {
 			if launched != nil {
@@ -288,6 +400,10 @@ func TestSlowStart(t *testing.T) {
 	if err == nil {
 		t.Error("it was started")
 	}
+	poll.Until(t, "the orphan is waited for", func() bool {
+		return unix.Waitid(unix.P_PID, orphan.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil) == unix.ECHILD
+	})
+	orphan.Process.Release()
 }
 
 // TestStartedTooLate: a program that has come up after its generation was given up is
