@@ -123,7 +123,10 @@ func (s *Set) StopAccepting(last bool) {
 
 // Drain ends the work of p, and returns what went wrong. The order is:
 //
-//   - Contexts end, and with them what runs beside the servers.
+//   - Contexts end, and with them what runs beside the servers. They end before a Carrier
+//     wakes a Read, because a ConnFunc that is woken asks its context why: one that found
+//     it going on would go on, or return ErrCarry with nothing draining, and its
+//     connection would be in no count.
 //   - settle has what is being taken over reach its server before that drains: where
 //     nothing can be carried it is finished there as all others are.
 //   - All resources drain together.
