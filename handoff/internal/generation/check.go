@@ -142,13 +142,13 @@ func (s *snapshot) checkTimers(candidate *generation) error {
 		}
 		delete(waits, g.Number)
 	}
-	if i := slices.Index(waits[0], GiveUpTimer); i >= 0 && s.Deaths > 0 && !s.GiveUp {
-		if waits[0] = slices.Delete(waits[0], i, i+1); len(waits[0]) == 0 {
+	if s.Phase == phaseRunning {
+		if i := slices.Index(waits[0], GiveUpTimer); i >= 0 && s.Deaths > 0 && !s.GiveUp {
+			waits[0] = slices.Delete(waits[0], i, i+1)
+		}
+		if oneOf(waits[0], []TimerKind{BackoffTimer, 0}) {
 			delete(waits, 0)
 		}
-	}
-	if s.Phase == phaseRunning && oneOf(waits[0], []TimerKind{BackoffTimer, 0}) {
-		delete(waits, 0)
 	}
 	for gen, kinds := range waits {
 		return fmt.Errorf("timers %v of generation %d", kinds, gen)

@@ -46,6 +46,7 @@ func lives() []setup {
 				Exited{Gen: 3, Status: ExitStatus{Signal: 11}, Why: "ERRNO=5", After: 12 * time.Second}, Emptied{3}, ofKind(GiveUpTimer))},
 		{"a crash loop is given up once the one that starts has died, too", Options{GiveUpAfter: time.Minute},
 			on(serving, code(1, 1), Emptied{1}, ofKind(BackoffTimer), Spawned{2}, ofKind(GiveUpTimer), code(2, 1), Emptied{2})},
+		{"a crash loop begins", Options{GiveUpAfter: time.Minute}, on(serving, code(1, 1), Emptied{1})},
 		{"a stop in a crash loop", Options{GiveUpAfter: time.Minute}, on(serving, code(1, 1), Emptied{1}, Stop{})},
 		{"a signal ends the one that serves", Options{}, on(serving, Exited{Gen: 1, Status: ExitStatus{Signal: 9}}, Emptied{1}, timeout(0))},
 		{"one that serves stops by itself and says why", Options{}, on(serving, Stopping{Gen: 1, Why: "BUSERROR=a.b"}, Emptied{1}, code(1, 0))},
@@ -88,6 +89,8 @@ func lives() []setup {
 		{"one caller asks twice", Options{}, on(serving, reload, Reload{Caller: 2, Program: "/bin/next", Hold: true}, Reload{Caller: 2, Program: "/bin/next", Hold: true}, Spawned{2}, resumable(2), timeout(1), ready(3))},
 		{"a reload waits for room where nobody serves", two, on(plain, Reload{}, ready(2), code(2, 3), reload, timeout(2), Emptied{1}, code(1, 0))},
 		{"a reload waits for room when the last one dies", two, on(plain, Reload{}, ready(2), reload, code(2, 3), Emptied{2})},
+		{"the time to give up passes while one starts that then serves", Options{GiveUpAfter: time.Minute},
+			on(serving, Emptied{1}, code(1, 3), ofKind(BackoffTimer), Spawned{2}, ofKind(GiveUpTimer), ready(2))},
 		{"one dies at the limit of deaths while its successor starts", Options{MaxDeaths: 1}, on(serving, reload, Spawned{2}, Silent{1}, ready(2))},
 		{"a reload of another program by signal", Options{}, on(serving, Reload{Program: "/bin/next"}, ready(2), code(1, 0), Emptied{1})},
 	}
@@ -125,6 +128,9 @@ func TestLives(t *testing.T) {
 		}
 		if v := m.LastVerdict(); v.Outcome != 0 {
 			fmt.Fprintf(&b, "; last %v", v)
+		}
+		if d := m.LastDeath(); d != "" {
+			fmt.Fprintf(&b, "; last death: %s", d)
 		}
 		fmt.Fprint(&b, "\n\n")
 	}

@@ -267,6 +267,8 @@ func TestNames(t *testing.T) {
 		{StateKilling.String(), "killing"},
 		{states.String(), "unknown (10)"},
 		{ServiceNew.String(), "new"},
+		{seconds(9900 * time.Millisecond), "9.9 s"},
+		{seconds(10 * time.Second), "10 s"},
 		{situations.String(), "unknown (9)"},
 	} {
 		if c.got != c.want {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,7 +36,7 @@ func TestSnapshot(t *testing.T) {
 
 // change returns a snapshot of a setup with a part replaced by another.
 func change(t *testing.T, name, old, with string) string {
-	for _, s := range setups() {
+	for _, s := range slices.Concat(setups(), lives()) {
 		if s.name == name {
 			b := string(snap(t, s.machine(t)))
 			if strings.Count(b, old) != 1 {
@@ -74,6 +75,9 @@ func TestRestoreRefuses(t *testing.T) {
 		{"timer of nobody", change(t, "serving", `"gen":1}]`, `"gen":9}]`), ErrSnapshot, "of generation 9"},
 		{"wrong timer", change(t, "serving", `"kind":9`, `"kind":1`), ErrSnapshot, "with timers [ready]"},
 		{"ended twice", change(t, "predecessor left something", `"exited":true`, `"exited":true,"emptied":true`), ErrSnapshot, "has ended"},
+		{"time to give up, and nothing died", change(t, "a crash loop begins", `"deaths":1,`, ``), ErrSnapshot, "of generation 0"},
+		{"time to give up once more", change(t, "a crash loop begins", `"deaths":1,`, `"deaths":1,"give_up":true,`), ErrSnapshot, "of generation 0"},
+		{"a field of another type", change(t, "serving", `"status":"generation 1 serving"`, `"status":7`), ErrSnapshot, "cannot unmarshal"},
 		{"phase before the first", change(t, "new", `"phase":0`, `"phase":-1`), ErrSnapshot, "phase -1"},
 		{"too many generations", change(t, "serving", `"last":1`, `"last":4611686018427387905`), ErrSnapshot, "4611686018427387905 generations"},
 		{"too many timers", change(t, "serving", `"last_timer":2`, `"last_timer":4611686018427387905`), ErrSnapshot, "4611686018427387905 timers"},
