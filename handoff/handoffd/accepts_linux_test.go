@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/notify"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // odd is a program that says READY=1 at once, and does as MODE says.
@@ -74,7 +75,7 @@ func (d *instance) expectUndone(reason string) {
 	if code != exitUndone || !strings.Contains(out, reason) {
 		d.t.Errorf("reload exits with %d, want %d and %q:\n%s", code, exitUndone, reason, out)
 	}
-	waitFor(d.t, "the end of the successor", d.alone) // which accepts until then
+	poll.Until(d.t, "the end of the successor", d.alone) // which accepts until then
 	if got := d.get(); got != was {
 		d.t.Errorf("the service answers %q, and %q before", got, was)
 	}
@@ -140,14 +141,14 @@ func TestReadyAccept(t *testing.T) {
 		out, code := verb(t, "reload", "--control", d.control)
 		done <- fmt.Sprintf("%d: %s", code, out)
 	}()
-	waitFor(t, "a successor", func() bool { return !d.alone() })
+	poll.Until(t, "a successor", func() bool { return !d.alone() })
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out := <-done; !strings.HasPrefix(out, "0: ") {
 		t.Errorf("reload exits with %s", out)
 	}
-	waitFor(t, "the end of the predecessor", d.alone)
+	poll.Until(t, "the end of the predecessor", d.alone)
 	if got := d.get(); got != "an odd one" {
 		t.Errorf("got %q", got)
 	}
@@ -164,7 +165,7 @@ func TestReexecWhileStarting(t *testing.T) {
 		out, code := verb(t, "reload", "--control", d.control)
 		done <- fmt.Sprintf("%d: %s", code, out)
 	}()
-	waitFor(t, "READY=1 of a successor", func() bool {
+	poll.Until(t, "READY=1 of a successor", func() bool {
 		g := d.status().Generations
 		return len(g) == 2 && g[1].PID != 0
 	})

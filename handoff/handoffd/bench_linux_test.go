@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/notify/notifytest"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -52,7 +53,7 @@ func benchmarkReload(b *testing.B, settings string) {
 			b.Fatal(err)
 		}
 		reloads = append(reloads, milliseconds(time.Since(began)))
-		waitFor(b, "one generation", func() bool {
+		poll.Until(b, "one generation", func() bool {
 			s, err := client.Status(b.Context())
 			return err == nil && len(s.Generations) == 1
 		})

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // environs is a program that writes its environment to $OUT and its number.
@@ -19,7 +21,7 @@ var environs = []string{"--", "/bin/sh", "-c", `env >"$OUT.new" && mv "$OUT.new"
 func variables(t *testing.T, out string, generation int) []string {
 	t.Helper()
 	path := fmt.Sprintf("%s.%d", out, generation)
-	waitFor(t, path, func() bool { _, err := os.Stat(path); return err == nil })
+	poll.Until(t, path, func() bool { _, err := os.Stat(path); return err == nil })
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +60,7 @@ func TestServerStarter(t *testing.T) {
 	d := standalone(t, append(flags, environs...)...)
 	expectFile := func(path, want string) {
 		t.Helper()
-		waitFor(t, path+" with "+want, func() bool { text, err := os.ReadFile(path); return err == nil && string(text) == want })
+		poll.Until(t, path+" with "+want, func() bool { text, err := os.ReadFile(path); return err == nil && string(text) == want })
 	}
 
 	first := d.status().Generations[0].PID
@@ -92,7 +94,7 @@ func TestServerStarter(t *testing.T) {
 		t.Fatalf("reload exits with %d: %s", code, out)
 	}
 	expectVariables(t, variables(t, out, 2), "SERVER_STARTER_GENERATION=2", "COLOUR=blue")
-	waitFor(t, "the end of generation 1", d.alone)
+	poll.Until(t, "the end of generation 1", d.alone)
 	second := d.status().Generations[0].PID
 	expectFile(statusPath, fmt.Sprintf("2:%d\n", second))
 
@@ -198,7 +200,7 @@ func TestIntervalAndDelay(t *testing.T) {
 	}
 	both := func() {
 		t.Helper()
-		waitFor(t, "both to accept", func() bool { g := d.status().Generations; return len(g) == 2 && g[1].State == "ready" })
+		poll.Until(t, "both to accept", func() bool { g := d.status().Generations; return len(g) == 2 && g[1].State == "ready" })
 		stays("in the delay")
 	}
 	write := func() {
@@ -209,7 +211,7 @@ func TestIntervalAndDelay(t *testing.T) {
 	}
 	write()
 	expect(reload(), "exit status 3")
-	waitFor(t, "the end of generation 2", d.alone)
+	poll.Until(t, "the end of generation 2", d.alone)
 	stays("after one that ends in the interval")
 
 	os.Remove(fail)
@@ -217,7 +219,7 @@ func TestIntervalAndDelay(t *testing.T) {
 	both()
 	write()
 	expect(said, "exit status 3")
-	waitFor(t, "the end of generation 3", d.alone)
+	poll.Until(t, "the end of generation 3", d.alone)
 	stays("after one that ends in the delay")
 
 	os.Remove(fail)
@@ -227,5 +229,5 @@ func TestIntervalAndDelay(t *testing.T) {
 		t.Errorf("commit exits with %d: %s", code, text)
 	}
 	expect(said, "0: generation 4: done")
-	waitFor(t, "the end of generation 1", d.alone)
+	poll.Until(t, "the end of generation 1", d.alone)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -81,7 +82,7 @@ func TestReloadDuringDrain(t *testing.T) {
 			if answer, err := upload.finish(); err != nil || answer != firstHalf+secondHalf {
 				t.Errorf("the upload is answered %q, %v", answer, err)
 			}
-			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		})
 		if n := result.Total.Counts.Reconnected; n != 0 {
 			t.Errorf("clients reconnected %d times", n)
@@ -103,9 +104,9 @@ func TestDrainTimeout(t *testing.T) {
 		sockets := func() int { return strings.Count(m.Output("sh", "-c", "ls -l /proc/"+first+"/fd || true"), "socket:") }
 		before := sockets()
 		m.Systemctl("reload", service)
-		waitFor(t, "the first to accept no more", func() bool { return sockets() < before })
+		poll.Until(t, "the first to accept no more", func() bool { return sockets() < before })
 		result := underLoad(t, m, loadtest.Options{Clients: 8, KeepAlive: true}, func(load *loadtest.Load) {
-			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 			if answer, err := upload.finish(); err == nil {
 				t.Errorf("the upload is answered %q by a generation that was killed", answer)
 			}
@@ -131,8 +132,8 @@ func TestHoldExpires(t *testing.T) {
 			if out, err := handoffd(t, m, "reload", "--hold"); err != nil {
 				t.Fatalf("reload --hold: %v: %s", err, out)
 			}
-			waitFor(t, "the verdict", says(t, m, "generation 2 undone"))
-			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			poll.Until(t, "the verdict", says(t, m, "generation 2 undone"))
+			poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 			progress(t, load, 100)
 		})
 		if n := result.Total.Counts.Reconnected; n != 0 {

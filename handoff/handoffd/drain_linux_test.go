@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestDrainUnix: a Unix socket cannot be shut and come back. Its clients wait while the
@@ -60,7 +62,7 @@ func TestUndrainToNothing(t *testing.T) {
 	}
 	select {
 	case <-d.done:
-	case <-time.After(patience):
+	case <-time.After(poll.Patience):
 		t.Error("handoffd does not end")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -41,7 +42,7 @@ time.sleep(1000)
 		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
 		errno := func(want string) {
 			t.Helper()
-			waitFor(t, "ERRNO="+want, func() bool { return m.Property(service, "StatusErrno") == want })
+			poll.Until(t, "ERRNO="+want, func() bool { return m.Property(service, "StatusErrno") == want })
 		}
 		errno("28")
 		busError := func(want string) {

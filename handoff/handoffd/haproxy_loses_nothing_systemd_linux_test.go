@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -63,7 +64,7 @@ func TestBehindHAProxy(t *testing.T) {
 				verb("drain", "--control", "/run/a/control", "--lame-duck", "2s")
 				progress(t, load, requests) // by the other
 				verb("undrain", "--control", "/run/a/control")
-				waitFor(t, "HAProxy to see a again", func() bool { return up(t, m, "a") })
+				poll.Until(t, "HAProxy to see a again", func() bool { return up(t, m, "a") })
 				progress(t, load, requests)
 			}
 			// The other one leaves for good.

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -45,12 +46,12 @@ time.sleep(1000)
 		// Beside handoffd's own entry.
 		stored := func(want string) {
 			t.Helper()
-			waitFor(t, want+" descriptors in the store", func() bool { return m.Property(service, "NFileDescriptorStore") == want })
+			poll.Until(t, want+" descriptors in the store", func() bool { return m.Property(service, "NFileDescriptorStore") == want })
 		}
 		hangUp, hangUpKept := dial(), dial()
 		stored("3")
 		m.Systemctl("restart", service)
-		waitFor(t, "the generation that inherits", func() bool {
+		poll.Until(t, "the generation that inherits", func() bool {
 			g := statusOf(t, m).Generations
 			return len(g) == 1 && g[0].Status == "inherited"
 		})

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestInterrupts: whoever interrupts twice at a terminal does not want to wait for
@@ -17,7 +19,7 @@ func TestInterrupts(t *testing.T) {
 	deaf := filepath.Join(t.TempDir(), "deaf")
 	d := standalone(t, "--debug", "--ready", "exec", "--drain-timeout", "10m", "--",
 		"/bin/sh", "-c", "trap '' TERM; : >"+deaf+"; while true; do sleep 1000; done")
-	waitFor(t, "the program to be deaf", func() bool { _, err := os.Stat(deaf); return err == nil })
+	poll.Until(t, "the program to be deaf", func() bool { _, err := os.Stat(deaf); return err == nil })
 	signal := func(sig syscall.Signal) {
 		t.Helper()
 		if err := d.cmd.Process.Signal(sig); err != nil {
@@ -25,7 +27,7 @@ func TestInterrupts(t *testing.T) {
 		}
 	}
 	signal(syscall.SIGINT)
-	waitFor(t, "the drain", func() bool {
+	poll.Until(t, "the drain", func() bool {
 		out, _ := verb(t, "status", "--control", d.control)
 		return strings.HasPrefix(out, "stopping") && strings.Contains(out, "draining")
 	})

@@ -10,11 +10,9 @@ import (
 
 	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
-
-// patience bounds every wait: a loaded machine is slow.
-const patience = 2 * time.Minute
 
 // httpProgram answers GET with its version, and POST with the body, on package
 // handoff.
@@ -76,18 +74,6 @@ func begin(t testing.TB, m *systemdtest.Machine, dropIn string) {
 	})
 }
 
-// waitFor returns once done does.
-func waitFor(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not after %v", what, patience)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // handoffd runs a verb inside.
 func handoffd(t testing.TB, m *systemdtest.Machine, args ...string) (string, error) {
 	t.Helper()
@@ -97,7 +83,7 @@ func handoffd(t testing.TB, m *systemdtest.Machine, args ...string) (string, err
 // verbOf runs a verb of the handoffd at a path.
 func verbOf(t testing.TB, m *systemdtest.Machine, path string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	defer cancel()
 	cmd := m.Command(ctx, path, args...)
 	cmd.Env = append(cmd.Env, "RUNTIME_DIRECTORY=/run/holdfast-app")
@@ -141,7 +127,7 @@ func counted(t testing.TB, m *systemdtest.Machine, o loadtest.Options, f func(lo
 func progress(t testing.TB, load *loadtest.Load, requests int64) {
 	t.Helper()
 	want := load.Counts().OK + requests
-	waitFor(t, fmt.Sprintf("%d more answers", requests), func() bool { return load.Counts().OK >= want })
+	poll.Until(t, fmt.Sprintf("%d more answers", requests), func() bool { return load.Counts().OK >= want })
 }
 
 // generations returns how many cgroups of generations there are.

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-go/holdfast/handoff"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/handoff/internal/supervisor"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // helper names what the test binary is to be instead: "handoffd", "program", a server
@@ -143,7 +144,7 @@ func standalone(t *testing.T, args ...string) *instance {
 			t.Logf("handoffd says:\n%s", d.out.String())
 		}
 	})
-	waitFor(t, "handoffd", func() bool {
+	poll.Until(t, "handoffd", func() bool {
 		out, code := verb(t, "status", "--control", d.control)
 		return code == 0 && strings.HasPrefix(out, "serving")
 	})
@@ -161,7 +162,7 @@ func (d *instance) environment(variables ...string) {
 // get returns what the service answers.
 func (d *instance) get() string {
 	d.t.Helper()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(d.socket)}}
+	client := http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(d.socket)}}
 	r, err := client.Get("http://localhost/")
 	if err != nil {
 		d.t.Fatal(err)
@@ -182,7 +183,7 @@ func (d *instance) visitor() net.Conn {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(poll.Patience))
 	return c
 }
 
@@ -208,7 +209,7 @@ func (d *instance) stop(sig os.Signal) error {
 	select {
 	case <-d.done:
 		return d.err
-	case <-time.After(patience):
+	case <-time.After(poll.Patience):
 		d.t.Fatal("handoffd does not end")
 		return nil
 	}
@@ -225,7 +226,7 @@ func TestStandalone(t *testing.T) {
 	if out, code := verb(t, "reload", "--control", d.control); code != 0 || out != "generation 2: done\n" {
 		t.Errorf("reload exits with %d: %s", code, out)
 	}
-	waitFor(t, "the end of generation 1", func() bool { return d.get() == "generation 2, hi" && d.alone() })
+	poll.Until(t, "the end of generation 1", func() bool { return d.get() == "generation 2, hi" && d.alone() })
 	d.environment("no variable")
 	out, code := verb(t, "reload", "--control", d.control)
 	if want := d.env + `: line 1: "no variable": want KEY=VALUE`; code != exitUndone || !strings.Contains(out, want) {
@@ -238,7 +239,7 @@ func TestStandalone(t *testing.T) {
 	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the reload by SIGHUP", func() bool { return d.get() == "generation 4, hey" })
+	poll.Until(t, "the reload by SIGHUP", func() bool { return d.get() == "generation 4, hey" })
 	if err := d.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}
@@ -266,7 +267,7 @@ func TestReloadsLeakNothing(t *testing.T) {
 			t.Fatalf("reload exits with %d: %s", code, out)
 		}
 	}
-	alone := func() { t.Helper(); waitFor(t, "one generation", d.alone) }
+	alone := func() { t.Helper(); poll.Until(t, "one generation", d.alone) }
 	descriptors := func() int {
 		t.Helper()
 		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
@@ -282,7 +283,7 @@ func TestReloadsLeakNothing(t *testing.T) {
 		reload()
 	}
 	alone()
-	waitFor(t, fmt.Sprintf("%d descriptors", before), func() bool { return descriptors() <= before+slack })
+	poll.Until(t, fmt.Sprintf("%d descriptors", before), func() bool { return descriptors() <= before+slack })
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", d.cmd.Process.Pid, d.cmd.Process.Pid))
 	if err == nil && len(strings.Fields(string(children))) > 1 {
 		t.Errorf("children are left: %s", children)

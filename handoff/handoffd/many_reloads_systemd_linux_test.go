@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -34,7 +35,7 @@ func TestReloadsByTheClock(t *testing.T) {
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- /usr/local/bin/holdfast-http -start-delay 300ms\n")
 		main := m.Property(service, "MainPID")
-		alone := func() { t.Helper(); waitFor(t, "one generation", func() bool { return generations(t, m) == 1 }) }
+		alone := func() { t.Helper(); poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 }) }
 
 		var before, memory int
 		reload := func(kept, fresh *loadtest.Load) {
@@ -66,13 +67,13 @@ func TestReloadsByTheClock(t *testing.T) {
 		}
 		alone()
 		// One that did not take over all would have had a client reconnect.
-		waitFor(t, "the number of carried connections", func() bool { return statusOf(t, m).Generations[0].Carried >= clients/2 })
+		poll.Until(t, "the number of carried connections", func() bool { return statusOf(t, m).Generations[0].Carried >= clients/2 })
 		pid := serving(t, m)
 		if got := processes(t, m); len(got) != 2 || !slices.Contains(got, main) || !slices.Contains(got, pid) {
 			t.Errorf("the service has the processes %v, want %s and %s alone", got, main, pid)
 		}
-		waitFor(t, "the descriptors of before", func() bool { return descriptors(t, m, main) <= before+slack })
-		waitFor(t, "a generation without clients", func() bool { return descriptors(t, m, pid) < clients })
+		poll.Until(t, "the descriptors of before", func() bool { return descriptors(t, m, main) <= before+slack })
+		poll.Until(t, "a generation without clients", func() bool { return descriptors(t, m, pid) < clients })
 		now, left := resident(t, m, main), dying(t, m)
 		t.Logf("handoffd: %d descriptors, %d KiB after 10 reloads and %d KiB now, %d dying cgroups", before, memory, now, left)
 		if now > memory+growth {

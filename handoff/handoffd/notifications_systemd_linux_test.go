@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -51,17 +52,17 @@ while True:
 			t.Run(c.name, func(t *testing.T) {
 				m.WriteFile(path, []byte(python+c.program), 0o755)
 				begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+c.flags+" -- "+path+"\n")
-				waitFor(t, c.want, func() bool {
+				poll.Until(t, c.want, func() bool {
 					out, err := handoffd(t, m, "status")
 					return err == nil && strings.Contains(out, "1           serving") && strings.Contains(out, c.want)
 				})
 				if out, err := m.TrySystemctl("reload", service); err != nil {
 					t.Errorf("the reload fails: %v: %s", err, out)
 				}
-				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 				pid := serving(t, m)
 				m.Output("kill", "-KILL", pid)
-				waitFor(t, "another generation", func() bool {
+				poll.Until(t, "another generation", func() bool {
 					now := serving(t, m)
 					return now != "" && now != "-" && now != pid
 				})

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 const preforkWorkers = 3
@@ -59,9 +61,9 @@ func (d *instance) accepted() net.Conn {
 		}
 		return slices.Min(counts) == slices.Max(counts)
 	}
-	waitFor(d.t, "idle workers", same)
+	poll.Until(d.t, "idle workers", same)
 	c := d.visitor()
-	waitFor(d.t, "a worker that accepts", func() bool { return !same() })
+	poll.Until(d.t, "a worker that accepts", func() bool { return !same() })
 	return c
 }
 
@@ -97,7 +99,7 @@ func TestPauseWorkers(t *testing.T) {
 	if out, code := verb(t, "reload", "--control", d.control); code != 0 {
 		t.Fatalf("reload exits with %d: %s", code, out)
 	}
-	waitFor(t, "the idle workers to stand still", func() bool { return standing(t, old) == preforkWorkers-1 })
+	poll.Until(t, "the idle workers to stand still", func() bool { return standing(t, old) == preforkWorkers-1 })
 	replaced := make(chan string, 1)
 	go func() { // which would forget them, and waits
 		out, _ := verb(t, "reexec", "--control", d.control)
@@ -107,7 +109,7 @@ func TestPauseWorkers(t *testing.T) {
 	if out := <-replaced; !strings.Contains(out, "has replaced itself") {
 		t.Errorf("the reexec: %s", out)
 	}
-	waitFor(t, "the end of generation 1", d.alone)
+	poll.Until(t, "the end of generation 1", d.alone)
 	echo(t, d.visitor())
 
 	d.accepted()
@@ -115,6 +117,6 @@ func TestPauseWorkers(t *testing.T) {
 	if err := d.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the idle workers to stand still", func() bool { return standing(t, old) == preforkWorkers-1 })
+	poll.Until(t, "the idle workers to stand still", func() bool { return standing(t, old) == preforkWorkers-1 })
 	d.stop(syscall.SIGINT)
 }

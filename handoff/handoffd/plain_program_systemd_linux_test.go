@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -26,7 +27,7 @@ func TestPlainProgram(t *testing.T) {
 					}
 					progress(t, load, requests)
 				})
-				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 			})
 		}
 	})
@@ -57,7 +58,7 @@ func TestPlainGo(t *testing.T) {
 				if lost := c.Cut + c.Reset; lost != c.Failed() || lost > reloads*clients {
 					t.Errorf("want at most %d requests cut or reset, and no other failure: %v", reloads*clients, result.Err())
 				}
-				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 			})
 		}
 	})
@@ -86,7 +87,7 @@ func TestWithoutDelegation(t *testing.T) {
 					t.Errorf("the reload succeeds: %s", out)
 				}
 				m.WriteFile("/usr/local/bin/holdfast-http", good, 0o755)
-				waitFor(t, "the end of the orphans", func() bool {
+				poll.Until(t, "the end of the orphans", func() bool {
 					return !strings.Contains(m.Output("ps", "axo", "args"), "sleep 4711")
 				})
 				m.Systemctl("reload", service)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -25,7 +26,7 @@ type stream struct {
 func (s *stream) step() error {
 	s.next++
 	s.sum += s.next
-	s.SetDeadline(time.Now().Add(patience))
+	s.SetDeadline(time.Now().Add(poll.Patience))
 	if _, err := s.Write(binary.BigEndian.AppendUint64(nil, s.next)); err != nil {
 		return err
 	}
@@ -80,9 +81,9 @@ func (k *watched) step() {
 		k.t.Fatal(err)
 	}
 	k.counted++
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+	client := &http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return k.m.Dial(ctx, network, address) }}}
-	waitFor(k.t, fmt.Sprintf("a count of %d", k.counted), func() bool {
+	poll.Until(k.t, fmt.Sprintf("a count of %d", k.counted), func() bool {
 		answer, err := client.Get("http://localhost/count")
 		if err != nil {
 			k.t.Fatal(err)
@@ -164,7 +165,7 @@ func TestResume(t *testing.T) {
 				t.Errorf("%s: clients reconnected %d times", c.mode, n)
 			}
 		}
-		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		if log := m.Journal("-u", service); !strings.Contains(log, "serves again") {
 			t.Errorf("the journal does not tell of a generation that serves again:\n%s", log)
 		}
@@ -196,7 +197,7 @@ while True: signal.pause()
 		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
 		has := func(names string) (pid string) {
 			t.Helper()
-			waitFor(t, "one generation, with "+names, func() bool {
+			poll.Until(t, "one generation, with "+names, func() bool {
 				g := statusOf(t, m).Generations
 				if len(g) != 1 || generations(t, m) != 1 {
 					return false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -114,7 +115,7 @@ func TestReexecAcrossVersions(t *testing.T) {
 				if got, err := u.finish(); err != nil {
 					t.Errorf("the upload ends with %q, %v", got, err)
 				}
-				waitFor(t, "one generation", func() bool { return len(handoffdStatus(t, m).Generations) == 1 })
+				poll.Until(t, "one generation", func() bool { return len(handoffdStatus(t, m).Generations) == 1 })
 				reload()
 				progress(t, load, 200)
 			}

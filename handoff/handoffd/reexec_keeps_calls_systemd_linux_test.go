@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -42,7 +43,7 @@ func TestReexecKeepsCalls(t *testing.T) {
 				out, err := runVerb(t, m, args...)
 				ended <- result{out, err}
 			}()
-			waitFor(t, "a start", func() bool { return handoffdStatus(t, m).Situation == "starting" })
+			poll.Until(t, "a start", func() bool { return handoffdStatus(t, m).Situation == "starting" })
 			reexec()
 			m.WriteFile(may, nil, 0o644)
 			r := <-ended
@@ -66,7 +67,7 @@ func TestReexecKeepsCalls(t *testing.T) {
 		if out, err := handoffd(t, m, "commit"); err != nil {
 			t.Errorf("commit: %v: %s", err, out)
 		}
-		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		if state := m.Property(service, "ActiveState"); state != "active" {
 			t.Errorf("the service is %s", state)
 		}
@@ -89,7 +90,7 @@ func TestReexecKeepsWatch(t *testing.T) {
 		}
 		another := func(what string) {
 			t.Helper()
-			waitFor(t, what, func() bool {
+			poll.Until(t, what, func() bool {
 				s := handoffdStatus(t, m)
 				return len(s.Generations) == 1 && s.Generations[0].State == "serving" && s.Generations[0].PID != first
 			})
@@ -118,7 +119,7 @@ func TestReloadBySignalWhileReexec(t *testing.T) {
 			for i := range reloads {
 				m.Systemctl("reload", signalService)
 				// A reload that a replacement alone has answered would not show here.
-				waitFor(t, fmt.Sprintf("generation %d", i+2), func() bool {
+				poll.Until(t, fmt.Sprintf("generation %d", i+2), func() bool {
 					return strings.Contains(m.Property(signalService, "StatusText"), fmt.Sprintf("generation %d serving", i+2))
 				})
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // status returns how the service is.
@@ -77,32 +78,32 @@ func TestReexec(t *testing.T) {
 			ours = openDescriptors(t, d.cmd.Process.Pid)
 		}
 	}
-	waitFor(t, fmt.Sprintf("%d descriptors", ours), func() bool { return openDescriptors(t, d.cmd.Process.Pid) <= ours+slack })
+	poll.Until(t, fmt.Sprintf("%d descriptors", ours), func() bool { return openDescriptors(t, d.cmd.Process.Pid) <= ours+slack })
 	// More than in the beginning are connections on their way out.
-	waitFor(t, fmt.Sprintf("%d descriptors of the generation", theirs), func() bool { return openDescriptors(t, pid) <= theirs+slack })
+	poll.Until(t, fmt.Sprintf("%d descriptors of the generation", theirs), func() bool { return openDescriptors(t, pid) <= theirs+slack })
 	if out, code := verb(t, "reload", "--control", d.control); code != 0 || out != "generation 2: done\n" {
 		t.Errorf("reload exits with %d: %s", code, out)
 	}
-	waitFor(t, "the end of generation 1", d.alone)
+	poll.Until(t, "the end of generation 1", d.alone)
 	pid = d.status().Generations[0].PID
-	waitFor(t, fmt.Sprintf("%d descriptors of generation 2", theirs), func() bool { return openDescriptors(t, pid) <= theirs+slack })
+	poll.Until(t, fmt.Sprintf("%d descriptors of generation 2", theirs), func() bool { return openDescriptors(t, pid) <= theirs+slack })
 	if !ordinary(t, pid) {
 		t.Error("generation 2 blocks or ignores signals")
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "another generation", func() bool { s := d.status(); return len(s.Generations) == 1 && s.Generations[0].Number == 3 })
+	poll.Until(t, "another generation", func() bool { s := d.status(); return len(s.Generations) == 1 && s.Generations[0].Number == 3 })
 	for i, sig := range []syscall.Signal{daemon.SignalReload, syscall.SIGHUP} {
 		if err := d.cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, "a reload by signal", func() bool { return d.get() == fmt.Sprintf("generation %d, hello", 4+i) && d.alone() })
+		poll.Until(t, "a reload by signal", func() bool { return d.get() == fmt.Sprintf("generation %d, hello", 4+i) && d.alone() })
 	}
 	if err := d.cmd.Process.Signal(daemon.SignalReexec); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a reexec by signal", func() bool { return d.status().Reexecs == times+1 })
+	poll.Until(t, "a reexec by signal", func() bool { return d.status().Reexecs == times+1 })
 	if err := d.stop(daemon.SignalStop); err != nil {
 		t.Errorf("handoffd ends with %v", err)
 	}
@@ -142,7 +143,7 @@ func TestReexecToHanging(t *testing.T) {
 		t.Fatalf("it was not started: %q, %v", text, err)
 	}
 	for _, pid := range strings.Fields(string(text)) {
-		waitFor(t, "the end of "+pid, func() bool {
+		poll.Until(t, "the end of "+pid, func() bool {
 			_, err := os.Stat("/proc/" + pid)
 			return os.IsNotExist(err)
 		})
@@ -164,7 +165,7 @@ func TestStopWhileTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pid string
-	waitFor(t, "the trial", func() bool {
+	poll.Until(t, "the trial", func() bool {
 		text, _ := os.ReadFile(pids)
 		pid, _, _ = strings.Cut(string(text), " ")
 		return pid != ""

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -113,7 +114,7 @@ func TestReexecUnderLoad(t *testing.T) {
 			reexec()
 			ours := descriptors(t, m, main)
 			rain(t, m, "12", main, func() {
-				waitFor(t, fmt.Sprint(times, " times"), func() bool { return handoffdStatus(t, m).Reexecs >= times })
+				poll.Until(t, fmt.Sprint(times, " times"), func() bool { return handoffdStatus(t, m).Reexecs >= times })
 			})
 			progress(t, load, 500)
 			after := handoffdStatus(t, m)
@@ -121,19 +122,19 @@ func TestReexecUnderLoad(t *testing.T) {
 			if len(after.Generations) != 1 || after.Generations[0].PID != before.Generations[0].PID || fmt.Sprint(after.PID) != main {
 				t.Errorf("before, it was %+v, and after %+v", before, after)
 			}
-			waitFor(t, "as many descriptors as in the beginning", func() bool { return descriptors(t, m, main) <= ours+slack })
+			poll.Until(t, "as many descriptors as in the beginning", func() bool { return descriptors(t, m, main) <= ours+slack })
 			// Reloads rain, and it goes on being replaced.
 			rain(t, m, "35", main, func() {
 				for range 5 {
 					reexec()
 					progress(t, load, 100)
 				}
-				waitFor(t, "reloads", func() bool {
+				poll.Until(t, "reloads", func() bool {
 					g := handoffdStatus(t, m).Generations
 					return len(g) > 0 && g[len(g)-1].Number >= 5
 				})
 			})
-			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 && len(handoffdStatus(t, m).Generations) == 1 })
+			poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 && len(handoffdStatus(t, m).Generations) == 1 })
 			last := handoffdStatus(t, m)
 			if n := descriptors(t, m, fmt.Sprint(last.Generations[0].PID)); n > theirs+clients+slack {
 				t.Errorf("generation %d has %d descriptors, and the first had %d", last.Generations[0].Number, n, theirs)
@@ -193,7 +194,7 @@ func TestReexecToBadPrograms(t *testing.T) {
 			t.Errorf("the status is %+v", s)
 		}
 		m.Systemctl("reload", service)
-		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		if now := m.Property(service, "MainPID"); now != main {
 			t.Errorf("the main PID is %s, was %s", now, main)
 		}
@@ -209,7 +210,7 @@ func TestStopWhileReexec(t *testing.T) {
 		for i := range times {
 			m.Systemctl("start", service)
 			rain(t, m, "12", m.Property(service, "MainPID"), func() {
-				waitFor(t, "a reexec", func() bool { return handoffdStatus(t, m).Reexecs > 0 })
+				poll.Until(t, "a reexec", func() bool { return handoffdStatus(t, m).Reexecs > 0 })
 				time.Sleep(time.Duration(i) * 5 * time.Millisecond) // so that it comes at different moments
 				m.Systemctl("stop", service)
 			})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -80,7 +81,7 @@ func TestSignalIsAnswered(t *testing.T) {
 		}
 
 		t.Run("too many wait", func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 			defer cancel()
 			if out, err := verb(ctx, "reload", "--hold").CombinedOutput(); err != nil {
 				t.Fatalf("reload --hold: %v: %s", err, out)
@@ -125,7 +126,7 @@ func TestSignalIsAnswered(t *testing.T) {
 					m.Output("kill", "-KILL", f[2])
 				}
 			}
-			waitFor(t, "its end", func() bool { return strings.HasPrefix(status(), "down") })
+			poll.Until(t, "its end", func() bool { return strings.HasPrefix(status(), "down") })
 			for range 2 {
 				m.Systemctl("reload", signalService)
 				if text, want := m.Property(signalService, "StatusText"), "exit status 4, and no other generation serves any more"; !strings.Contains(text, want) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -90,7 +91,7 @@ func TestBadSuccessors(t *testing.T) {
 						t.Errorf("the journal does not say %q:\n%s", text, log)
 					}
 				}
-				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 				if state, pid := m.Property(service, "ActiveState"), m.Property(service, "MainPID"); state != "active" || pid != main {
 					t.Errorf("the service is %s with PID %s, want active with %s", state, pid, main)
 				}

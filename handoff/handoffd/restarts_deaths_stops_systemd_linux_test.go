@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -52,7 +53,7 @@ func TestRestartUnderLoad(t *testing.T) {
 		if want := fmt.Sprintf("%d          serving", 2*restarts+1); err != nil || !strings.Contains(status, want) {
 			t.Errorf("the status does not say %q: %v:\n%s", want, err, status)
 		}
-		waitFor(t, "an empty store", func() bool {
+		poll.Until(t, "an empty store", func() bool {
 			n := m.Property(service, "NFileDescriptorStore")
 			return n == "2" || n == "1"
 		})
@@ -77,7 +78,7 @@ func TestDeaths(t *testing.T) {
 			progress(t, load, 100)
 			pid := serving(t, m)
 			m.Output("kill", "-KILL", pid)
-			waitFor(t, "another generation", func() bool {
+			poll.Until(t, "another generation", func() bool {
 				now := serving(t, m)
 				return now != "" && now != pid
 			})
@@ -88,7 +89,7 @@ func TestDeaths(t *testing.T) {
 		for i := range 3 {
 			progress(t, load, 100)
 			m.Output("kill", "-KILL", m.Property(service, "MainPID"))
-			waitFor(t, "a restart of the unit", func() bool {
+			poll.Until(t, "a restart of the unit", func() bool {
 				return m.Property(service, "NRestarts") == fmt.Sprint(i+1) && m.Property(service, "ActiveState") == "active"
 			})
 		}
@@ -128,7 +129,7 @@ func TestManyReloads(t *testing.T) {
 			all.Wait()
 			progress(t, load, 100)
 		})
-		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 	})
 }
 
@@ -158,7 +159,7 @@ func TestStops(t *testing.T) {
 					m.InstallUnit(service+".d/test.conf", dropIn)
 					m.Systemctl("start", socket)
 					m.Systemctl("start", "--no-block", service)
-					waitFor(t, "a generation", func() bool {
+					poll.Until(t, "a generation", func() bool {
 						out, err := handoffd(t, m, "status")
 						return err == nil && strings.Contains(out, "1           starting")
 					})
@@ -168,7 +169,7 @@ func TestStops(t *testing.T) {
 						m.WriteFile(path, program, 0o755)
 					}
 					m.Systemctl("reload", "--no-block", service)
-					waitFor(t, "a successor", func() bool {
+					poll.Until(t, "a successor", func() bool {
 						out, err := handoffd(t, m, "status")
 						return err == nil && (strings.Contains(out, "2           starting") || strings.Contains(out, "2           ready"))
 					})
@@ -192,7 +193,7 @@ func TestStopKills(t *testing.T) {
 		m.InstallUnit(alone, "[Service]\nType=exec\nTimeoutStopSec=1s\nExecStart="+path+"\n")
 		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --drain-timeout 1s --ready exec -- "+path+"\n")
 		m.Systemctl("start", alone)
-		waitFor(t, "both to be deaf", func() bool { return strings.Count(m.Output("ps", "axo", "args"), "sleep 4712") == 2 })
+		poll.Until(t, "both to be deaf", func() bool { return strings.Count(m.Output("ps", "axo", "args"), "sleep 4712") == 2 })
 		m.Systemctl("stop", alone, service)
 		for unit, want := range map[string]string{alone: "failed timeout 9", service: "failed exit-code 137"} {
 			got := strings.Join([]string{m.Property(unit, "ActiveState"), m.Property(unit, "Result"), m.Property(unit, "ExecMainStatus")}, " ")
@@ -250,7 +251,7 @@ func TestNoStore(t *testing.T) {
 				before := load.Counts().Reconnected
 				m.Systemctl("reload", service)
 				progress(t, load, requests)
-				waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+				poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 				if n := load.Counts().Reconnected - before; n != 0 {
 					t.Errorf("at a reload %d clients reconnected", n)
 				}

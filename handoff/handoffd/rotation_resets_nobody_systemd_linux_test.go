@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -75,7 +76,7 @@ func TestLeavingRotation(t *testing.T) {
 						if text, err := handoffd(t, m, "reload"); err == nil || !strings.Contains(text, "out of the rotation") {
 							t.Errorf("a reload meanwhile: %v: %s", err, text)
 						}
-						waitFor(t, "clients to be refused", func() bool { return load.Counts().Refused >= refused+clients })
+						poll.Until(t, "clients to be refused", func() bool { return load.Counts().Refused >= refused+clients })
 						back(t)
 					}
 					progress(t, load, requests)
@@ -114,7 +115,7 @@ func TestLeavingIsCut(t *testing.T) {
 				program := serving(t, m)
 				freeze(t, m, program)
 				get := func() error {
-					client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: m.Dial}}
+					client := http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: m.Dial}}
 					r, err := client.Get("http://" + address)
 					if err == nil {
 						r.Body.Close()
@@ -123,14 +124,14 @@ func TestLeavingIsCut(t *testing.T) {
 				}
 				waited := make(chan error, 1)
 				go func() { waited <- get() }()
-				waitFor(t, "a client in the queue", func() bool { return strings.Contains(m.Output("cat", "/proc/net/tcp"), ":1F90 01 ") })
+				poll.Until(t, "a client in the queue", func() bool { return strings.Contains(m.Output("cat", "/proc/net/tcp"), ":1F90 01 ") })
 				ended := make(chan string, 1)
 				go func() {
 					text, _ := handoffd(t, m, "drain")
 					ended <- text
 				}()
-				waitFor(t, "the leave", func() bool { return statusOf(t, m).Situation == "leaving the rotation" })
-				waitFor(t, "clients to be kept off", func() bool {
+				poll.Until(t, "the leave", func() bool { return statusOf(t, m).Situation == "leaving the rotation" })
+				poll.Until(t, "clients to be kept off", func() bool {
 					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 					defer cancel()
 					c, err := m.Dial(ctx, "tcp", address)
@@ -158,7 +159,7 @@ func TestLeavingIsCut(t *testing.T) {
 func freeze(t *testing.T, m *systemdtest.Machine, pid string) {
 	t.Helper()
 	m.Output("kill", "-STOP", pid)
-	waitFor(t, "all threads to stand still", func() bool {
+	poll.Until(t, "all threads to stand still", func() bool {
 		threads := m.Output("sh", "-c", "cat /proc/"+pid+"/task/*/status")
 		return strings.Count(threads, "State:") == strings.Count(threads, "State:\tT")
 	})
@@ -204,7 +205,7 @@ func TestLeavingRefuses(t *testing.T) {
 			}
 			ended <- text
 		}()
-		waitFor(t, "a leave", func() bool {
+		poll.Until(t, "a leave", func() bool {
 			status, err := handoffd(t, m, "status")
 			return err == nil && strings.HasPrefix(status, "leaving the rotation")
 		})

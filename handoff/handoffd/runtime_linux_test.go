@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestRuntimeDirVanishes: where the folder for the sockets of generations is gone, or
@@ -28,7 +30,7 @@ func TestRuntimeDirVanishes(t *testing.T) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, "another generation", func() bool {
+			poll.Until(t, "another generation", func() bool {
 				s := d.status()
 				return s.Situation == "serving" && len(s.Generations) == 1 && s.Generations[0].PID != pid
 			})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -107,7 +108,7 @@ func TestSandboxes(t *testing.T) {
 					t.Errorf("the status is %q: it tells of %s: %v, want %v", text, withoutCgroups, !want, want)
 				}
 				if c.warning == "" {
-					waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+					poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 				}
 				if n := len(statusOf(t, m).Generations); n == 0 {
 					t.Error("handoffd status shows no generation")

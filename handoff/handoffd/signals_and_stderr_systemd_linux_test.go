@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -26,7 +27,7 @@ func TestSignalsOfAProgram(t *testing.T) {
 			}
 			return strings.Join(found, ", ")
 		}
-		waitFor(t, "the signals in the journal", func() bool {
+		poll.Until(t, "the signals in the journal", func() bool {
 			return strings.Contains(signals(alone), "SigCgt") && strings.Contains(signals(service), "SigCgt")
 		})
 		if got, want := signals(service), signals(alone); got != want {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/units"
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -49,7 +50,7 @@ func (s starman) application(perl string) { s.m.WriteFile(psgi, []byte(perl+"\n"
 // get returns what the service answers, or what went wrong.
 func (s starman) get(t *testing.T) string {
 	t.Helper()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.m.Dial}}
+	client := http.Client{Timeout: poll.Patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: s.m.Dial}}
 	r, err := client.Get("http://" + s.address)
 	if err != nil {
 		return err.Error() // one that stops loses requests
@@ -98,7 +99,7 @@ func (s starman) reload(t *testing.T, times int) loadtest.Counts {
 			want := s.version(i + 1)
 			s.answers(want)
 			s.m.Systemctl("reload", s.service)
-			waitFor(t, want, func() bool { return s.get(t) == want })
+			poll.Until(t, want, func() bool { return s.get(t) == want })
 			progress(t, load, 50)
 		}
 	})
@@ -146,11 +147,11 @@ func TestStarman(t *testing.T) {
 		t.Run("broken", func(t *testing.T) { breakStarman(t, ours, "the third") })
 		m.Systemctl("stop", starmanSocket) // and the service runs on
 		m.Output("/usr/bin/start_server", "--stop", "--pid-file=/run/holdfast-starman/pid")
-		waitFor(t, "the end of the service", func() bool { return m.Property(starmanService, "ActiveState") == "inactive" })
+		poll.Until(t, "the end of the service", func() bool { return m.Property(starmanService, "ActiveState") == "inactive" })
 
 		theirs.answers(theirs.version(0))
 		m.Systemctl("start", theirs.service)
-		waitFor(t, "start_server", func() bool {
+		poll.Until(t, "start_server", func() bool {
 			return strings.Contains(m.Output("sh", "-c", "cat /run/start-server.status || true"), ":")
 		})
 		their := theirs.reload(t, reloads).Failed() + theirs.restart(t).Failed()
@@ -178,7 +179,7 @@ func breakStarman(t *testing.T, s starman, want string) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	defer cancel()
 	status, err := s.m.Command(ctx, "/usr/local/bin/handoffd", "status", "--control", "/run/holdfast-starman/control").CombinedOutput()
 	if err != nil {

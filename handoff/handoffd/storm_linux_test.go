@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/daemon"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 // TestStorm: reloads of every kind, and replacements of handoffd itself, come in each
@@ -29,7 +30,7 @@ func TestStorm(t *testing.T) {
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
-			client := http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dialUnix(d.socket)}}
+			client := http.Client{Timeout: poll.Patience, Transport: &http.Transport{DialContext: dialUnix(d.socket)}}
 			defer client.CloseIdleConnections()
 			for !stopping.Load() {
 				r, err := client.Get("http://localhost/")

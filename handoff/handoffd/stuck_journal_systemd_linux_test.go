@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -49,7 +50,7 @@ print(total)
 		if out, err := handoffd(t, m, "reload"); err != nil {
 			t.Errorf("the reload fails: %v: %s", err, out)
 		}
-		waitFor(t, "lines in the journal again", func() bool {
+		poll.Until(t, "lines in the journal again", func() bool {
 			log := m.Journal("-u", service)
 			return strings.Contains(log, "lines of this log are lost") && strings.Contains(log, "reload done, generation 5")
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/control"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -25,7 +26,7 @@ func TestVarlinkctl(t *testing.T) {
 			return append(append([]string{"varlinkctl", "--json=short"}, options...), "call", "unix:"+path, control.Interface+"."+method, parameters)
 		}
 		as := func(user string, args []string) (string, error) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 			defer cancel()
 			args = append([]string{"--reuid=" + user, "--regid=" + user, "--clear-groups"}, args...)
 			out, err := m.Command(ctx, "setpriv", args...).CombinedOutput()

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -66,12 +67,12 @@ func TestHold(t *testing.T) {
 					if out, err := handoffd(t, m, "reload", "--hold"); err != nil || !strings.Contains(out, "generation 2: held") {
 						t.Fatalf("reload --hold: %v: %s", err, out)
 					}
-					waitFor(t, "answers of both", func() bool { return len(answers(t, m, 20)) == 2 })
+					poll.Until(t, "answers of both", func() bool { return len(answers(t, m, 20)) == 2 })
 					progress(t, load, 100)
 					if out, err := handoffd(t, m, verb); err != nil {
 						t.Fatalf("%v: %s", err, out)
 					}
-					waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+					poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 					after := answers(t, m, 10)
 					if len(after) != 1 {
 						t.Errorf("after, %d generations answer", len(after))
@@ -115,7 +116,7 @@ func TestVerbs(t *testing.T) {
 		if out, err := handoffd(t, m, "reload", "--dry-run"); err != nil {
 			t.Errorf("reload --dry-run: %v: %s", err, out)
 		}
-		waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+		poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		if text := m.Property(service, "StatusText"); !strings.Contains(text, "generation 1 serving") {
 			t.Errorf("the service's status is %q", text)
 		}
@@ -129,12 +130,12 @@ func TestVerbs(t *testing.T) {
 			g := statusOf(t, m).Generations
 			return len(g) == 1 && g[0].State == "serving" && g[0].Program == "/usr/local/bin/"+program
 		}
-		waitFor(t, "the other program", func() bool { return runs("other") })
+		poll.Until(t, "the other program", func() bool { return runs("other") })
 		pid := serving(t, m)
 		m.Output("kill", "-KILL", pid)
-		waitFor(t, "its respawn", func() bool { return serving(t, m) != pid && runs("other") })
+		poll.Until(t, "its respawn", func() bool { return serving(t, m) != pid && runs("other") })
 		m.Systemctl("reload", service)
-		waitFor(t, "the configured program", func() bool { return runs("holdfast-http") })
+		poll.Until(t, "the configured program", func() bool { return runs("holdfast-http") })
 		if log, want := m.Journal("HANDOFF_EVENT=serves", "GENERATION=3"), "generation 3 serves"; !strings.Contains(log, want) {
 			t.Errorf("the journal has no such entry with these fields: %q", log)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -18,10 +19,10 @@ func TestCallerGoes(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, "a successor", says(t, m, "starting"))
+		poll.Until(t, "a successor", says(t, m, "starting"))
 		kill()
 		cmd.Wait()
-		waitFor(t, "the verdict", says(t, m, "generation 2 done"))
+		poll.Until(t, "the verdict", says(t, m, "generation 2 done"))
 	})
 }
 
@@ -59,7 +60,7 @@ func TestLongStop(t *testing.T) {
 					kill()
 					drain.Wait()
 				})
-				waitFor(t, "the generation to be told to end", says(t, m, "draining"))
+				poll.Until(t, "the generation to be told to end", says(t, m, "draining"))
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
