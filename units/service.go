@@ -1,6 +1,8 @@
 package units
 
 import (
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,6 +218,9 @@ func (d Description) handed(b *builder) {
 	d.keepPaths(b)
 	b.add(whyBoth, "FileDescriptorStoreMax", strconv.Itoa(d.Store+1))
 	b.add(whyRuntime, "RuntimeDirectory", d.runtimeDirectory())
+	if d.socketInRuntime() {
+		b.add("A socket is in that folder, which systemd removes with the service otherwise.", "RuntimeDirectoryPreserve", "yes")
+	}
 	b.add(whyDelegate, "Delegate", "yes")
 	b.add(d.whyMode(), "KillMode", "mixed")
 	d.killSignal(b)
@@ -269,6 +274,19 @@ func (d Description) killSignal(b *builder) {
 	if d.around("RestartKillSignal") != "" {
 		b.add("", "RestartKillSignal", "SIGTERM")
 	}
+}
+
+// socketInRuntime reports whether a socket unit has a path in the service's folder.
+func (d Description) socketInRuntime() bool {
+	return slices.ContainsFunc(d.Sockets, func(s Socket) bool {
+		rest, ok := strings.CutPrefix(path.Clean(s.Address), "/run/")
+		for _, prefix := range []string{"/var/run/", "%t/"} {
+			if !ok {
+				rest, ok = strings.CutPrefix(path.Clean(s.Address), prefix)
+			}
+		}
+		return ok && s.unix() && strings.HasPrefix(rest, d.runtimeDirectory()+"/")
+	})
 }
 
 func (d Description) runtimeDirectory() string {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v3"
+
 	"github.com/holdfast-go/holdfast/handoff/handoffd/internal/tools"
 	"github.com/holdfast-go/holdfast/units/check"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
@@ -198,4 +200,21 @@ func TestCheckLiveUnit(t *testing.T) {
 			t.Errorf("a unit that there is not: %v: %s", err, out)
 		}
 	})
+}
+
+// TestCheckKnowsRun: the rules know the flags of run, and no others.
+func TestCheckKnowsRun(t *testing.T) {
+	known := check.RunFlags()
+	for _, f := range runCommand().Flags {
+		for _, name := range f.Names() {
+			if !slices.Contains(known, name) {
+				t.Errorf("the rules do not know --%s", name)
+			}
+		}
+	}
+	for _, name := range known {
+		if !slices.ContainsFunc(runCommand().Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) && name != "help" && name != "h" {
+			t.Errorf("handoffd run has no --%s", name)
+		}
+	}
 }

@@ -10,7 +10,7 @@ import (
 const moment = 300 * time.Millisecond
 
 func cases() []ruleCase {
-	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, pidFileCases, storeCases, startCases, handoffdCases)
+	return slices.Concat(syntaxCases, socketCases, acceptCases, pairCases, processCases, pidFileCases, storeCases, startCases, nameCases, handoffdCases)
 }
 
 var syntaxCases = []ruleCase{
@@ -105,8 +105,10 @@ var pairCases = []ruleCase{
 
 var processCases = []ruleCase{
 	{rule: "type-simple", base: "plain", bad: dropIn("app.service", "[Service]\nType=exec")},
-	{rule: "sockets-to-shell", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; /usr/local/bin/app; true'"),
+	{rule: "sockets-to-child", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; /usr/local/bin/app; true'"),
 		mended: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/bin/sh -c 'true; exec /usr/local/bin/app'"), lost: asks},
+	{rule: "sockets-to-child", base: "plain", bad: dropIn("app.service", "[Service]\nExecStart=\nExecStart=/usr/bin/timeout 1h /usr/local/bin/app"),
+		mended: dropIn("app.service", "[Service]\nRuntimeMaxSec=1h"), lost: asks},
 	{rule: "notify-child", base: "plain", bad: files{"app.socket": "", "app.service": "[Service]\nType=notify\nTimeoutStartSec=1\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"},
 		mended: files{"app.socket": "", "app.service": "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'true; /usr/local/bin/app -listen 127.0.0.1:8080; true'\n"}, lost: stays(2 * time.Second)},
 	{rule: "notify-access-none", base: "plain", bad: dropIn("app.service", "[Service]\nNotifyAccess=none")},
@@ -120,6 +122,9 @@ var processCases = []ruleCase{
 	{rule: "reload-async", base: "plain", bad: dropIn("app.service", "[Service]\nExecReload=/bin/kill -HUP $MAINPID")},
 	{rule: "reload-twice", base: "plain", bad: dropIn("app.service", "[Service]\nType=notify-reload\nExecReload=/usr/local/bin/ctl reload")},
 	{rule: "reload-signal-ignored", base: "plain", bad: dropIn("app.service", "[Service]\nReloadSignal=SIGUSR1")},
+	{rule: "stop-timeout", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStopSec=5\nExecStart=\nExecStart=/usr/bin/gunicorn app:app")},
+	{rule: "credentials-stale", base: "plain", bad: dropIn("app.service", "[Service]\nLoadCredential=key:/etc/key\nExecReload=/usr/local/bin/ctl reload"), systemd: 262},
+	{rule: "credentials-stale", base: "plain", bad: dropIn("app.service", "[Service]\nLoadCredential=key:/etc/key\nExecReload=/usr/local/bin/ctl reload"), systemd: 252},
 	{rule: "stop-timeout", base: "plain", bad: dropIn("app.service", "[Service]\nTimeoutStopSec=1\nExecStart=\nExecStart=/usr/local/bin/app -drain-timeout 20s"), lost: underWay(1500 * time.Millisecond)},
 }
 

@@ -37,13 +37,14 @@ const masked = "masked"
 
 // A ruleCase is a pair in which one rule, and no other, finds something.
 type ruleCase struct {
-	rule    string
-	base    string
-	bad     files
-	mended  files // laid over the base instead; where nil the drop-ins of DropIns mend the bad pair, or the base is what it should be
-	systemd int
-	user    bool
-	lost    scenario // how a client is lost; for each rule of severity Loss
+	rule     string
+	base     string
+	bad      files
+	mended   files // laid over the base instead; where nil the drop-ins of DropIns mend the bad pair, or the base is what it should be
+	systemd  int
+	user     bool
+	complete bool     // nothing else is there
+	lost     scenario // how a client is lost; for each rule of severity Loss
 }
 
 // unit is the text of a drop-in for a unit of the base.
@@ -92,7 +93,7 @@ func write(t *testing.T, f files) string {
 // run checks the pair that the files make.
 func (c ruleCase) run(t *testing.T, f files) []Finding {
 	t.Helper()
-	src := Folders{Dirs: []string{write(t, f)}, User: c.user}
+	src := Folders{Dirs: []string{write(t, f)}, User: c.user, Complete: c.complete}
 	var names []string
 	for _, name := range []string{"app.socket", "second.socket", "app.service"} {
 		if _, ok := f[name]; ok {

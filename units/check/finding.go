@@ -72,7 +72,7 @@ func Rules() []Rule {
 func rules() []Rule { return allRules() }
 
 var allRules = sync.OnceValue(func() []Rule {
-	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, pidFileRules, storeRules, startRules, handoffdSocketRules, handoffdRules, ignoreRules)
+	return slices.Concat(syntaxRules, refusedRules, socketRules, acceptRules, pairRules, processRules, pidFileRules, storeRules, startRules, nameRules, handoffdRunRules, handoffdSocketRules, handoffdRules, ignoreRules)
 })
 
 // ruleNames are the IDs of all rules.

@@ -27,6 +27,10 @@ type Folders struct {
 	Dirs []string // the strongest first
 	Root string   // put before each of Dirs, and before what a link names; may be empty
 	User bool     // they are those of a user's manager
+
+	// Complete says that they are all folders of a manager: a unit that is in none of
+	// them there is not.
+	Complete bool
 }
 
 var _ Source = Folders{}

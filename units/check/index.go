@@ -231,3 +231,13 @@ func (ix *Index) Services(socket string) ([]string, error) {
 	}
 	return ix.services[socket], nil
 }
+
+// absent reports whether there is no unit of a name, as far as that can be known: systemd
+// makes units of other kinds itself.
+func (ix *Index) absent(s Source, name string) bool {
+	if !ix.Complete || !slices.Contains([]string{"service", "socket", "target", "path", "timer"}, kind(name)) {
+		return false
+	}
+	_, err := s.Find(name)
+	return errors.Is(err, fs.ErrNotExist)
+}

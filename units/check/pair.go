@@ -102,7 +102,26 @@ func (l *loader) pair(name string) (*Pair, error) {
 	if err := p.findSockets(l); err != nil {
 		return nil, err
 	}
+	p.findAbsent(l)
 	return p, p.findOthers(l)
+}
+
+// findAbsent notes which units the service needs that there are not.
+func (p *Pair) findAbsent(l *loader) {
+	knows, ok := l.source.(interface {
+		absent(s Source, name string) bool // of an Index, and what embeds one
+	})
+	if !ok || p.Service == nil {
+		return
+	}
+	for name := range p.Service.names("Unit", needs...) {
+		if knows.absent(l.source, name) {
+			if p.absent == nil {
+				p.absent = make(map[string]bool)
+			}
+			p.absent[name] = true
+		}
+	}
 }
 
 // target is the service that a socket starts. With Accept=yes that is a template.

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast/units"
 )
@@ -52,6 +53,55 @@ func TestRenderedPairs(t *testing.T) {
 				t.Errorf("%s for systemd %d: %v\n%s", kind, version, f, all[path.Base(f.File)])
 			}
 		}
+	}
+}
+
+// TestRenderedFlags: so does what it makes of the sockets and flags that there are.
+func TestRenderedFlags(t *testing.T) {
+	sockets := [][]units.Socket{
+		{{Name: "http", Network: "tcp", Address: ":8080"}},
+		{{Name: "http", Network: "tcp", Address: "127.0.0.1:8080"}, {Name: "https", Network: "tcp", Address: "[::1]:8443"}},
+		{{Name: "admin", Network: "unix", Address: "/run/app/admin.sock"}},
+		{{Name: "admin", Network: "unix", Address: "%t/app/admin.sock"}, {Name: "other", Network: "unix", Address: "@app"}},
+		{{Name: "dns", Network: "udp", Address: ":8053"}, {Name: "dns", Network: "tcp", Address: ":8053"}},
+		{{Name: "log", Network: "unixgram", Address: "/run/app.log"}},
+	}
+	seen := 0
+	for _, kind := range []units.Kind{units.KindHandoffd, units.KindHandoffdSignal, units.KindStore, units.KindSocket} {
+		for _, all := range sockets {
+			for _, user := range []bool{false, true} {
+				for _, d := range []units.Description{
+					{}, {Ready: "exec"}, {Ready: "alive:2s"}, {Compat: "server-starter"}, {Compat: "einhorn", StopSignal: "QUIT"}, {StopSignal: "RTMIN+3", PauseWorkers: 5 * time.Second}, {Watchdog: 20 * time.Second}, {Store: 3, DrainTimeout: 5 * time.Second, ReadyTimeout: time.Minute},
+				} {
+					d.Name, d.Kind, d.Sockets, d.User, d.Command, d.Systemd = "app", kind, all, user, []string{"/usr/local/bin/app", "--verbose"}, 257
+					rendered, err := units.Render(d)
+					if err != nil { // not every kind has every flag
+						continue
+					}
+					seen++
+					files := make(files)
+					for _, u := range rendered {
+						text, err := u.MarshalText()
+						if err != nil {
+							t.Fatal(err)
+						}
+						files[path.Base(u.File)] = string(text)
+					}
+					pairs, err := Load(Folders{Dirs: []string{write(t, files)}, User: user}, "app.service")
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, f := range Check(pairs, Options{Systemd: 257}) {
+						if f.Rule != "type-simple" { // which --ready exec says of itself
+							t.Errorf("%+v: %v", d, f)
+						}
+					}
+				}
+			}
+		}
+	}
+	if seen < 200 {
+		t.Errorf("%d pairs", seen)
 	}
 }
 

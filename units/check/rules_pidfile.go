@@ -10,6 +10,12 @@ import (
 // Type=: it says which process is the main one then.
 var pidFileRules = []Rule{
 	{
+		ID: "credentials-stale", Severity: Unwise, Man: "systemd.exec(5)",
+		Doc:    "A reload does not read LoadCredential= anew: the program, or a new generation of it, goes on with what was there at the start. From v260 on RefreshOnReload=credentials has systemd read it; before, only a restart does.",
+		Reason: "clients are served, with an old certificate or key",
+		check:  (*checker).credentialsStale,
+	},
+	{
 		ID: "pid-file-missing", Severity: Loss, Man: "systemd.service(5)",
 		Doc:    "Some programs replace themselves on a signal: the new one is their child, and they exit when it serves. systemd then takes the service for ended, and kills the new one, unless PIDFile= names it. That holds of Type=simple, exec and notify too.",
 		Reason: "connections of the new program are cut, as soon as the old one has gone",
@@ -68,4 +74,23 @@ func (c *checker) handoffdPIDFile() {
 		c.report(c.Service, o, "after a reload systemd takes a generation for the main process, and hears handoffd no more", "PIDFile= empty").
 			set("Service", "PIDFile", "")
 	}
+}
+
+func (c *checker) credentialsStale() {
+	service := c.service()
+	t, _ := serviceType(service)
+	loaded := service.list("Service", "LoadCredential", "LoadCredentialEncrypted")
+	if len(loaded) == 0 || t != "notify-reload" && len(service.list("Service", "ExecReload")) == 0 {
+		return
+	}
+	refresh := service.value("Service", "RefreshOnReload")
+	if on, ok := parseBool(refresh); on || !ok && strings.Contains(refresh, "credentials") && !strings.HasPrefix(refresh, "~") {
+		return
+	}
+	const reason = "a reload goes on with the credentials of the start"
+	if c.Systemd < 260 {
+		c.report(service, loaded[0], reason, "restart the service when they change; from v260 on RefreshOnReload=credentials")
+		return
+	}
+	c.report(service, loaded[0], reason, "RefreshOnReload=credentials").set("Service", "RefreshOnReload", "credentials")
 }

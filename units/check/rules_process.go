@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-go/holdfast/units"
 )
@@ -18,10 +19,10 @@ var processRules = []Rule{
 		check:  (*checker).typeSimple,
 	},
 	{
-		ID: "sockets-to-shell", Severity: Loss, Man: "sd_listen_fds(3)",
-		Doc:    "LISTEN_PID names the main process. Where that is a shell or su, and the program its child, the program takes the sockets for another one's, and inherits nothing. Of a list of commands bash execs the last one, and dash, which is /bin/sh of Debian, does not.",
+		ID: "sockets-to-child", Severity: Loss, Man: "sd_listen_fds(3)",
+		Doc:    "LISTEN_PID names the main process. Where that is a wrapper such as a shell, su, sudo, timeout, flock, script, setsid, tini or npm, and the program its child, the program takes the sockets for another one's, and inherits nothing. env, nice, nohup, setpriv, chrt and others become the program. Of a list of commands bash execs the last one, and dash, which is /bin/sh of Debian, does not.",
 		Reason: "the program has no socket, so no client is answered",
-		check:  (*checker).socketsToShell,
+		check:  (*checker).socketsToChild,
 	},
 	{
 		ID: "notify-child", Severity: Loss, Man: "systemd.service(5)", Issues: []int{24516},
@@ -108,56 +109,35 @@ func (c *checker) typeSimple() {
 	}
 }
 
-func (c *checker) socketsToShell() {
+func (c *checker) socketsToChild() {
 	service := c.service()
 	if service == nil || len(c.listening()) == 0 || service.value("Service", "StandardInput") == "socket" {
 		return
 	}
 	cmd, at := start(service)
 	if reason := forks(cmd); reason != "" {
-		c.report(service, at, reason+", and it inherits no sockets: LISTEN_PID names its parent", "exec the program as the last thing that the shell does")
+		c.report(service, at, reason+", and it inherits no sockets: LISTEN_PID names its parent", mendChild(cmd))
 	}
 }
 
 func (c *checker) notifyChild() {
 	service := c.service()
-	if service == nil || !notifies(service) || service.value("Service", "NotifyAccess") == "all" || c.already("sockets-to-shell") {
+	if service == nil || !notifies(service) || service.value("Service", "NotifyAccess") == "all" || c.already("sockets-to-child") {
 		return
 	}
 	cmd, at := start(service)
 	if reason := forks(cmd); reason != "" {
-		c.report(service, at, reason+": its READY=1 is not heard, and the start times out", "exec the program as the last thing that the shell does; or NotifyAccess=all").
+		c.report(service, at, reason+": its READY=1 is not heard, and the start times out", mendChild(cmd)+"; or NotifyAccess=all").
 			set("Service", "NotifyAccess", "all")
 	}
 }
 
-// forks says why the program is a child of the main process, where that is certain.
-func forks(cmd command) string {
-	switch cmd.program() {
-	case "su", "runuser":
-		return cmd.program() + " runs the program as its child"
-	case "sh", "dash", "bash":
-		if len(cmd.args) < 3 || cmd.args[1] != "-c" {
-			return ""
-		}
-		script := simplify(cmd.args[2])
-		if strings.Contains(script, "exec ") || strings.ContainsAny(script, "$`(){}") {
-			return ""
-		}
-		shell := "the shell"
-		if !strings.Contains(strings.ReplaceAll(script, "||", ""), "|") { // bash execs the last command of a list
-			switch cmd.program() {
-			case "bash":
-				return ""
-			case "sh":
-				shell = "sh, where it is dash as on Debian,"
-			}
-		}
-		if strings.ContainsAny(strings.TrimRight(script, "; \n"), ";&|\n") {
-			return shell + " runs the program as its child"
-		}
+// mendChild says how the program becomes the main process.
+func mendChild(cmd command) string {
+	if slices.Contains(shells, cmd.program()) {
+		return "exec the program as the last thing that the shell does"
 	}
-	return ""
+	return "run the program itself; User=, RuntimeMaxSec=, PrivateMounts= and the like do what wrappers are for"
 }
 
 var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'|[<>]&|&>`)
@@ -333,12 +313,22 @@ func (c *checker) reloadSignalIgnored() {
 // requests.
 var drainFlags = []string{"drain-timeout", "graceful-timeout", "shutdown-timeout", "grace-timeout"}
 
+// gracefulDefaults is how long well-known servers wait for their last requests by
+// themselves.
+var gracefulDefaults = map[string]time.Duration{"gunicorn": 30 * time.Second, "gunicorn3": 30 * time.Second}
+
 func (c *checker) stopTimeout() {
 	service := c.service()
 	if service == nil || c.daemon != nil {
 		return
 	}
 	cmd, at := start(service)
+	if given, ok := gracefulDefaults[cmd.program()]; ok && service.stopTimeout() < given {
+		if _, ok := cmd.flag("graceful-timeout"); !ok {
+			c.report(service, service.at("Service", "TimeoutStopSec", "TimeoutSec", "ExecStart"), fmt.Sprintf("systemd kills the program after %v, and where nothing else is said %s takes %v to drain", service.stopTimeout(), cmd.program(), given),
+				fmt.Sprintf("TimeoutStopSec=%d", int(given.Seconds())+10)).set("Service", "TimeoutStopSec", fmt.Sprint(int(given.Seconds())+10))
+		}
+	}
 	for _, name := range drainFlags {
 		value, ok := cmd.flag(name)
 		drain, readable := parseSpan(value)

@@ -113,7 +113,7 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 		for _, dir := range folders {
 			switch {
 			case slices.Contains(check.SystemDirs, dir):
-				src.Dirs = check.SystemDirs
+				src.Dirs, src.Complete = check.SystemDirs, true
 			case slices.Contains(check.UserDirs, dir):
 				src.Dirs, src.User = check.UserDirs, true
 			}
@@ -127,7 +127,7 @@ func loadPairs(args []string, manager *manager, reason error, user bool) ([]*che
 	if len(names) > 0 {
 		var src check.Source = manager
 		if manager == nil {
-			src = check.Folders{Dirs: check.SystemDirs}
+			src = check.Folders{Dirs: check.SystemDirs, Complete: true}
 			if user {
 				return nil, fmt.Errorf("no manager of the user is to be reached: %w", reason)
 			}

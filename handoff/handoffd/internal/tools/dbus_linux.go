@@ -47,7 +47,7 @@ func dialManager(ctx context.Context, user bool) (*manager, error) {
 		return nil, err
 	}
 	m := &manager{ctx: ctx, cancel: cancel, conn: conn}
-	folders := check.Folders{User: user}
+	folders := check.Folders{User: user, Complete: true}
 	var version string
 	if err := errors.Join(m.property("Version", &version), m.property("UnitPath", &folders.Dirs)); err != nil {
 		m.Close()

@@ -32,11 +32,21 @@ var (
 	store        = flag.Bool("store", false, "store each connection, and go on with those that are stored")
 	listen       = flag.String("listen", "", "bind this address")
 	pidFile      = flag.String("pid-file", "", "write the own PID into this file")
+	daemonize    = flag.Bool("daemonize", false, "go on as a child, and end")
 	addAddress   = flag.String("add-address", "", "give the interface lo this address, and end")
 )
 
 func main() {
 	flag.Parse()
+	if *daemonize && os.Getenv("APP_DAEMON") == "" {
+		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+		cmd.Env = append(os.Environ(), "APP_DAEMON=1")
+		if err := cmd.Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	err := run()
 	if *addAddress != "" {
 		err = add(*addAddress)
