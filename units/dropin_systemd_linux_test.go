@@ -99,3 +99,33 @@ NonBlocking=yes
 		}
 	})
 }
+
+// TestDropInShowsHandoffd: a unit that hides all but its program, or lets no other run
+// nor speak over Unix sockets, does so no more for handoffd.
+func TestDropInShowsHandoffd(t *testing.T) {
+	onMachines(t, systemdtest.Options{}, func(t *testing.T, m *systemdtest.Machine) {
+		install(t, m)
+		for name, lines := range map[string]string{
+			"tmpfs":    "TemporaryFileSystem=/usr/local\nBindReadOnlyPaths=/usr/local/bin/holdfast-http\n",
+			"noexec":   "NoExecPaths=/usr/local\nExecPaths=/usr/local/bin/holdfast-http\n",
+			"families": "RestrictAddressFamilies=AF_INET AF_INET6\n",
+		} {
+			service, socket := name+".service", name+".socket"
+			unit := "[Service]\nType=notify\nExecStart=/usr/local/bin/holdfast-http\nNonBlocking=yes\n" + lines
+			m.InstallUnit(socket, "[Socket]\nListenStream=/run/"+name+".sock\nFileDescriptorName=http\n")
+			m.InstallUnit(service, unit)
+			around, err := Parse(service, unit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := manager{t: t, m: m}
+			x.install(rendered(t, Description{Name: name, Kind: KindDropIn, Around: around.Options, Command: []string{"/usr/local/bin/holdfast-http"}}))
+			m.Systemctl("start", socket, service)
+			m.Systemctl("reload", service)
+			if text := m.Property(service, "StatusText"); !strings.Contains(text, "generation 2 serving") {
+				t.Errorf("the status of %s is %q", service, text)
+			}
+			m.Systemctl("stop", socket, service)
+		}
+	})
+}
