@@ -22,7 +22,7 @@ var measured = map[string][]Measured{
 		{262, Lost{Failed{1, 0, 2521}, Failed{1, 1, 2521}}, Lost{Failed{8, 335, 2984}, Failed{0, 335, 2984}}},
 	},
 	"php-fpm": {
-		{252, Lost{Failed{0, 0, 2387}, Failed{0, 0, 2393}}, Lost{Failed{0, 47, 2079}, Failed{0, 47, 2079}}},
+		{252, Lost{Failed{0, 0, 2763}, Failed{0, 0, 2764}}, Lost{Failed{0, 99, 2331}, Failed{0, 98, 2336}}},
 		{262, Lost{Failed{0, 0, 3827}, Failed{0, 0, 3827}}, Lost{Failed{0, 586, 3257}, Failed{0, 586, 3257}}},
 	},
 	"gunicorn": {
@@ -46,12 +46,15 @@ var measured = map[string][]Measured{
 		{262, Lost{Failed{0, 0, 3956}, Failed{0, 0, 0}}, Lost{Failed{254, 410, 5026}, Failed{0, 0, 0}}},
 	},
 	"node": {
-		{262, Lost{Failed{0, 0, 2406}, Failed{1, 0, 2406}}, Lost{Failed{480, 256, 2771}, Failed{471, 255, 2771}}},
+		{252, Lost{Failed{0, 0, 6035}, Failed{10, 0, 7912}}, Lost{Failed{2272, 971, 5475}, Failed{1946, 794, 5503}}},
+		{262, Lost{Failed{0, 0, 2800}, Failed{1, 0, 2800}}, Lost{Failed{776, 542, 3405}, Failed{709, 455, 3405}}},
 	},
 	"node-cluster": {
-		{262, Lost{Failed{0, 0, 2542}, Failed{2, 4, 2542}}, Lost{Failed{906, 418, 3361}, Failed{904, 417, 3362}}},
+		{252, Lost{Failed{0, 0, 7647}, Failed{87, 0, 9147}}, Lost{Failed{3209, 2413, 7986}, Failed{3100, 2227, 7986}}},
+		{262, Lost{Failed{0, 0, 2758}, Failed{0, 1, 2758}}, Lost{Failed{1254, 820, 4152}, Failed{1252, 820, 4152}}},
 	},
 	"go": {
+		{252, Lost{Failed{2, 0, 2734}, Failed{0, 0, 2734}}, Lost{Failed{78, 102, 2432}, Failed{61, 99, 2432}}},
 		{262, Lost{Failed{0, 0, 2368}, Failed{0, 0, 2368}}, Lost{Failed{144, 78, 2311}, Failed{142, 78, 2311}}},
 	},
 	"unbound": {

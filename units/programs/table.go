@@ -78,7 +78,7 @@ var table = []Program{
 	},
 	{
 		Name: "node-cluster", Title: "Node.js, cluster",
-		Sockets: "the same in the workers, on a message of the primary, which handles SIGTERM",
+		Sockets: "the same in the workers, on a message of the primary, which handles SIGTERM; `cluster.schedulingPolicy = cluster.SCHED_NONE`, or the primary drops what it has accepted",
 		Example: "/usr/bin/node /srv/app.js", Ready: "exec", JIT: true, Kept: anew, Native: "a restart",
 	},
 	{

@@ -103,6 +103,7 @@ process.on('SIGTERM', () => {
 `
 	nodeCluster = `const cluster = require('cluster');
 const http = require('http');
+cluster.schedulingPolicy = cluster.SCHED_NONE;
 if (cluster.isPrimary) {
   for (let i = 0; i < 2; i++) cluster.fork();
   process.on('SIGTERM', () => {
@@ -203,7 +204,7 @@ func trials(systemd int) []trial {
 			native:  nativeUnit("/usr/bin/node /srv/node.js", "", ""),
 		},
 		{
-			program: "node-cluster", ours: here, theirs: there, restart: true, cuts: true,
+			program: "node-cluster", ours: here, theirs: there, restart: true,
 			files:   map[string]string{"/srv/cluster.js": nodeCluster},
 			command: []string{"/usr/bin/node", "/srv/cluster.js"},
 			native:  nativeUnit("/usr/bin/node /srv/cluster.js", "", "KillMode=mixed\n"),
@@ -233,7 +234,7 @@ func trials(systemd int) []trial {
 		files:     map[string]string{"/etc/ssh/sshd_config.d/test.conf": "MaxStartups 1000\nPerSourcePenalties no\nListenAddress 0.0.0.0\n"},
 		exchanges: []exchange{{"tcp", "127.0.0.1:22", "SSH-2.0-test\r\n", "SSH-2.0-OpenSSH"}},
 	}, trial{
-		program: "unbound", packaged: "unbound.service", ours: "127.0.0.1:5353",
+		program: "unbound", packaged: "unbound.service", cuts: true, ours: "127.0.0.1:5353",
 		files: map[string]string{"/etc/unbound/unbound.conf": unboundConf},
 		adopted: map[string]string{
 			"/etc/unbound/unbound.conf": unboundConf + "  use-systemd: yes\n",
