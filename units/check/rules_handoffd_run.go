@@ -29,6 +29,7 @@ var runFlags = map[string]func(string) bool{
 	"listen": namedAddress, "no-sockets": nil, "ready": readyMode, "notify-access": oneOf("main", "all"), "environment-file": anything, "envdir": anything,
 	"compat": oneOf("server-starter", "einhorn"), "ready-timeout": goDuration, "probation": goDuration, "hold-timeout": goDuration, "release-timeout": goDuration,
 	"handover-timeout": goDuration, "drain-timeout": goDuration, "stop-signal": anything, "pause-workers": goDuration, "max-generations": integer(1, 1<<31), "watchdog": goDuration,
+	"accept-later": nil, "accept-timeout": goDuration, "probe": anything, "probe-times": integer(1, 1<<31), "probe-timeout": goDuration, "give-up": goDuration,
 	"store": integer(0, 1<<31), "control": anything, "pid-file": anything, "status-file": anything, "debug": nil, "help": nil, "h": nil,
 }
 
@@ -48,7 +49,7 @@ func goDuration(s string) bool {
 
 func readyMode(s string) bool {
 	alive, ok := strings.CutPrefix(s, "alive:")
-	return s == "notify" || s == "exec" || ok && goDuration(alive)
+	return s == "notify" || s == "exec" || s == "accept" || ok && goDuration(alive)
 }
 
 // namedAddress takes NAME=ADDRESS.
