@@ -6,10 +6,14 @@ import "net/netip"
 type bound struct {
 	unit *Unit
 	address
+	v6only, reusable bool // as its unit says
 }
 
 // An overlap is an address that cannot be bound beside the first.
-type overlap struct{ first, second bound }
+type overlap struct {
+	first, second bound
+	shared        bool // both have ReusePort=yes
+}
 
 // A place is where addresses meet. Only those of one place can clash.
 type place struct {
@@ -30,16 +34,17 @@ func overlaps(sockets []*Unit) map[string][]overlap {
 	var all []bound
 	for _, s := range sockets {
 		addresses, _ := addresses(s)
+		only, reuse := v6only(s), reusable(s)
 		for _, a := range addresses {
-			b := bound{s, a}
+			b := bound{s, a, only, reuse}
 			clash, shared := -1, -1
 			for _, p := range b.rivals() {
 				i, ok := first[p]
-				if !ok || !all[i].clashes(a, !v6only(s) && !v6only(all[i].unit)) {
+				if !ok || !all[i].clashes(a, !only && !all[i].v6only) {
 					continue
 				}
 				at := &clash
-				if reusable(s) && reusable(all[i].unit) {
+				if reuse && all[i].reusable {
 					at = &shared
 				}
 				if *at < 0 || i < *at {
@@ -48,7 +53,7 @@ func overlaps(sockets []*Unit) map[string][]overlap {
 			}
 			for _, i := range []int{clash, shared} {
 				if i >= 0 {
-					found[s.Name] = append(found[s.Name], overlap{all[i], b})
+					found[s.Name] = append(found[s.Name], overlap{all[i], b, i == shared})
 				}
 			}
 			for _, p := range b.places() {
@@ -64,7 +69,7 @@ func overlaps(sockets []*Unit) map[string][]overlap {
 
 // places are where later addresses look for b.
 func (b bound) places() []place {
-	p := place{kind: b.kind, v6only: v6only(b.unit), reusable: reusable(b.unit)}
+	p := place{kind: b.kind, v6only: b.v6only, reusable: b.reusable}
 	switch {
 	case b.other:
 		return nil

@@ -191,14 +191,18 @@ func (c *checker) runtimeDirectory() {
 	if service.User {
 		run = "%t"
 	}
+	o, _ := service.last("Service", "RuntimeDirectory")
+	removed := make(map[string]bool)
+	for name := range service.names("Service", "RuntimeDirectory") {
+		name, _, _ = strings.Cut(name, ":")
+		removed[filepath.Join(run, name)] = true
+	}
 	for _, s := range c.sockets() {
 		all, _ := addresses(s)
 		for _, a := range all {
-			for name := range service.names("Service", "RuntimeDirectory") {
-				name, _, _ = strings.Cut(name, ":")
-				if dir := filepath.Join(run, name) + "/"; strings.HasPrefix(runPath(s.expand(a.at.Value), run), dir) {
-					o, _ := service.last("Service", "RuntimeDirectory")
-					c.report(service, o, fmt.Sprintf("when the service stops systemd removes %s, with the socket of %s:%d", dir, a.at.File, a.at.Line),
+			for dir := filepath.Dir(runPath(s.expand(a.at.Value), run)); len(dir) > 1; dir = filepath.Dir(dir) {
+				if removed[dir] {
+					c.report(service, o, fmt.Sprintf("when the service stops systemd removes %s/, with the socket of %s:%d", dir, a.at.File, a.at.Line),
 						"another path for the socket; or RuntimeDirectoryPreserve=yes, where other paths in it may stay").
 						set("Service", "RuntimeDirectoryPreserve", "yes")
 				}

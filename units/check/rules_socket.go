@@ -131,11 +131,11 @@ func (c *checker) listenInvalid() {
 
 // overlaps calls f for each address of the pair that cannot be bound beside an earlier
 // one, of the pair or of those that are checked with it; b is the later one, and in the
-// socket unit s of the pair.
-func (c *checker) overlaps(f func(first, s *Unit, a, b address)) {
+// socket unit s of the pair. shared says that both have ReusePort=yes.
+func (c *checker) overlaps(f func(first, s *Unit, a, b address, shared bool)) {
 	for _, s := range c.Sockets {
 		for _, o := range c.clashes[s.Name] {
-			f(o.first.unit, o.second.unit, o.first.address, o.second.address)
+			f(o.first.unit, o.second.unit, o.first.address, o.second.address, o.shared)
 		}
 	}
 }
@@ -153,10 +153,10 @@ func reusable(s *Unit) bool {
 }
 
 func (c *checker) listenTwice() {
-	c.overlaps(func(first, s *Unit, a, b address) {
+	c.overlaps(func(first, s *Unit, a, b address, shared bool) {
 		effect := "what comes second cannot be bound, and the socket fails"
 		switch {
-		case b.inet() && reusable(first) && reusable(s):
+		case b.inet() && shared:
 			return
 		case b.file() && first == s && a.kind == b.kind: // the service has both
 			return
@@ -169,8 +169,8 @@ func (c *checker) listenTwice() {
 }
 
 func (c *checker) reusePort() {
-	c.overlaps(func(first, s *Unit, a, b address) {
-		if reusable(first) && reusable(s) && b.inet() && first != s {
+	c.overlaps(func(first, s *Unit, a, b address, shared bool) {
+		if shared && b.inet() && first != s {
 			at, _ := s.yes("Socket", "ReusePort")
 			c.report(s, at, fmt.Sprintf("%v is shared with %s: each queue has its own service, and stopping one resets those that wait in it", b, first.Name),
 				"let one socket unit hold the address, and name it in Sockets= of each service")
