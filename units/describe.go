@@ -73,7 +73,7 @@ type Description struct {
 	// are the instance.
 	Command []string
 	// Ready says what makes the program ready, as the flag --ready of `handoffd run`:
-	// "notify" (READY=1), which is the default, "exec" or, with handoffd,
+	// "notify" (READY=1), which is the default, "exec" or, with handoffd, "accept" or
 	// "alive:DURATION".
 	Ready string
 	// Compat is for a program of start_server ("server-starter") or Einhorn ("einhorn"),
@@ -189,9 +189,9 @@ func (d Description) check() error {
 		return fmt.Errorf("systemd %d: want %d or later", d.Systemd, oldest)
 	case d.Kind == KindHandoffdSignal && d.Systemd < 253:
 		return fmt.Errorf("the kind %s takes systemd 253 or later, and the units are to work with %d", d.Kind, d.Systemd)
-	case d.Ready != "notify" && d.Ready != "exec" && !isAlive:
-		return fmt.Errorf("ready %q: want notify, exec or alive:DURATION", d.Ready)
-	case isAlive && !d.Kind.handoffd():
+	case d.Ready != "notify" && d.Ready != "exec" && d.Ready != "accept" && !isAlive:
+		return fmt.Errorf("ready %q: want notify, accept, exec or alive:DURATION", d.Ready)
+	case (isAlive || d.Ready == "accept") && !d.Kind.handoffd():
 		return fmt.Errorf("ready %q: only handoffd waits for it, and the kind is %s", d.Ready, d.Kind)
 	case d.Compat != "" && d.Compat != "server-starter" && d.Compat != "einhorn":
 		return fmt.Errorf("compat %q: want server-starter or einhorn", d.Compat)

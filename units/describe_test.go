@@ -29,6 +29,7 @@ func TestRenderRefuses(t *testing.T) {
 		{`takes systemd 253 or later, and the units are to work with 252`, func(d *Description) { d.Kind, d.Systemd = KindHandoffdSignal, 252 }},
 		{`ready "soon"`, func(d *Description) { d.Ready = "soon" }},
 		{`ready "alive:0s": want a duration above 0`, func(d *Description) { d.Ready = "alive:0s" }},
+		{`ready "accept": only handoffd waits for it`, func(d *Description) { d.Kind, d.Ready = KindStore, "accept" }},
 		{`ready "alive:1s": only handoffd waits for it`, func(d *Description) { d.Kind, d.Ready = KindStore, "alive:1s" }},
 		{`the stop signal "quit"`, func(d *Description) { d.StopSignal = "quit" }},
 		{`a watchdog is for a program that sends WATCHDOG=1`, func(d *Description) { d.Watchdog, d.Ready = time.Second, "exec" }},

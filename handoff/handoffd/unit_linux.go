@@ -29,7 +29,7 @@ func unitCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "listen", Usage: "a socket: `NAME=ADDRESS`; again for more"},
 			&cli.StringFlag{Name: "kind", Value: string(units.KindHandoffd), Usage: "what the pair is for: `KIND`"},
 			&cli.StringFlag{Name: "for", Usage: "what the program is, which says the flags below: `PROGRAM`"},
-			&cli.StringFlag{Name: "ready", Usage: "what makes the program ready: notify, exec or alive:DURATION [notify, with --compat alive:1s]"},
+			&cli.StringFlag{Name: "ready", Usage: "what makes the program ready: notify, accept, exec or alive:DURATION [notify, with --compat alive:1s]"},
 			&cli.StringFlag{Name: "compat", Usage: "for a program of start_server or Einhorn: server-starter or einhorn"},
 			&cli.StringFlag{Name: "stop-signal", Usage: "what tells the program to end, with handoffd: QUIT or the like [TERM]"},
 			&cli.DurationFlag{Name: "pause-workers", Usage: "how long that may wait for workers to be without a connection, with handoffd [0s: not at all]"},

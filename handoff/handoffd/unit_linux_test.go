@@ -99,7 +99,7 @@ func TestUnitFor(t *testing.T) {
 		{"unit app --for gunicorn --ready alive:3s --listen http=:80 -- /g", []string{"ExecStart=/usr/local/bin/handoffd run --ready alive:3s -- /g"}},
 		{"unit web --for nginx --kind drop-in --listen http=127.0.0.1:80 --listen http=[::1]:80", []string{
 			"# /etc/systemd/system/web.socket", "ListenStream=[::1]:80", "# /etc/systemd/system/web.service.d/handoffd.conf",
-			`ExecStart=/usr/local/bin/handoffd run --ready exec --stop-signal QUIT -- /usr/bin/env "NGINX=3;4;" /usr/sbin/nginx -g "daemon off; master_process on;"`,
+			`ExecStart=/usr/local/bin/handoffd run --ready accept --stop-signal QUIT -- /usr/bin/env "NGINX=3;4;" /usr/sbin/nginx -g "daemon off; master_process on;"`,
 		}},
 	} {
 		out, code := verb(t, strings.Fields(c.args)...)
@@ -151,7 +151,7 @@ func TestUnitUsage(t *testing.T) {
 		{pair + "--kind socket --pause-workers 1s -- /usr/bin/app", "only handoffd does that"},
 		{pair + "--pause-workers 60s -- /usr/bin/app", "want less than the drain timeout, 1m0s"},
 		{pair + "--kind socket --store 3 -- /usr/bin/app", "a store is for"},
-		{pair + "--ready maybe -- /usr/bin/app", `"maybe": want notify, exec or alive:DURATION`},
+		{pair + "--ready maybe -- /usr/bin/app", `"maybe": want notify, accept, exec or alive:DURATION`},
 		{pair + "--ready alive:soon -- /usr/bin/app", `"alive:soon"`},
 		{pair + "--ready exec --watchdog 1s -- /usr/bin/app", "a watchdog is for a program that sends WATCHDOG=1"},
 		{pair + "--drain-timeout 0s -- /usr/bin/app", "--drain-timeout 0s: want a duration above 0"},

@@ -115,8 +115,8 @@ func TestDescribe(t *testing.T) {
 		ready   string
 		err     string
 	}{
-		{program: "nginx", d: units.Description{Sockets: one}, ready: "exec", command: []string{"/usr/bin/env", "NGINX=3;", "/usr/sbin/nginx", "-g", "daemon off; master_process on;"}},
-		{program: "nginx", d: units.Description{Kind: units.KindDropIn, Command: []string{"/opt/nginx"}}, ready: "exec", command: []string{"/usr/bin/env", "NGINX=3;", "/opt/nginx"}},
+		{program: "nginx", d: units.Description{Sockets: one}, ready: "accept", command: []string{"/usr/bin/env", "NGINX=3;", "/usr/sbin/nginx", "-g", "daemon off; master_process on;"}},
+		{program: "nginx", d: units.Description{Kind: units.KindDropIn, Command: []string{"/opt/nginx"}}, ready: "accept", command: []string{"/usr/bin/env", "NGINX=3;", "/opt/nginx"}},
 		{program: "nginx", d: units.Description{Sockets: two, Ready: "alive:2s"}, ready: "alive:2s", command: []string{"/usr/bin/env", "NGINX=3;4;", "/usr/sbin/nginx", "-g", "daemon off; master_process on;"}},
 		{program: "php-fpm", d: units.Description{Sockets: two, Command: []string{"/fpm"}}, ready: "notify", command: []string{"/usr/bin/env", "FPM_SOCKETS=127.0.0.1:80=3,/run/a.sock=4", "/fpm"}},
 		{program: "php-fpm", d: units.Description{Kind: units.KindDropIn, Command: []string{"/fpm"}}, err: "give each as --listen"},

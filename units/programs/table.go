@@ -11,7 +11,7 @@ var table = []Program{
 		Sockets: "`NGINX=3;` in its environment, and the same addresses in `listen`",
 		Command: []string{"/usr/sbin/nginx", "-g", "daemon off; master_process on;"},
 		Example: "/usr/sbin/nginx -g 'daemon off;'", environment: nginxSockets,
-		Ready: "exec", StopSignal: "QUIT", Kept: anew, Native: "`nginx -s reload`",
+		Ready: "accept", StopSignal: "QUIT", Kept: anew, Native: "`nginx -s reload`",
 	},
 	{
 		Name: "haproxy", Title: "HAProxy",
@@ -31,7 +31,7 @@ var table = []Program{
 		Sockets: "`server.systemd-socket-activation = \"enable\"`, and the same `server.bind` and `server.port`",
 		Command: []string{"/usr/sbin/lighttpd", "-D", "-f", "/etc/lighttpd/lighttpd.conf"},
 		Example: "/usr/sbin/lighttpd -D -f /etc/lighttpd/lighttpd.conf",
-		Ready:   "exec", StopSignal: "INT", Kept: anew, Native: "USR1",
+		Ready:   "accept", StopSignal: "INT", Kept: anew, Native: "USR1",
 	},
 	{
 		Name: "caddy", Title: "Caddy",
@@ -53,17 +53,17 @@ var table = []Program{
 	{
 		Name: "uvicorn", Title: "uvicorn",
 		Sockets: "`--fd 3`", Example: "/usr/bin/uvicorn --fd 3 app:app",
-		Ready: "exec", Kept: anew, Native: "a restart",
+		Ready: "accept", Kept: anew, Native: "a restart",
 	},
 	{
 		Name: "unicorn", Title: "unicorn",
 		Sockets: "as they are (`LISTEN_FDS`), and the same address in `listen`",
-		Example: "/usr/bin/unicorn -c /srv/unicorn.conf.rb", Ready: "exec", StopSignal: "QUIT", Kept: "it connects anew for each request", Native: "HUP",
+		Example: "/usr/bin/unicorn -c /srv/unicorn.conf.rb", Ready: "accept", StopSignal: "QUIT", Kept: "it connects anew for each request", Native: "HUP",
 	},
 	{
 		Name: "puma", Title: "Puma",
 		Sockets: "as they are (`LISTEN_FDS`), and the same address in `bind`",
-		Example: "/usr/bin/puma -b tcp://0.0.0.0:80 -w 2 /srv/config.ru", Ready: "alive:3s", Kept: anew, Native: "USR1 (phased, with workers)",
+		Example: "/usr/bin/puma -b tcp://0.0.0.0:80 -w 2 /srv/config.ru", Ready: "accept", Kept: anew, Native: "USR1 (phased, with workers)",
 	},
 	{
 		Name: "starman", Title: "Starman",
@@ -74,17 +74,17 @@ var table = []Program{
 	{
 		Name: "node", Title: "Node.js",
 		Sockets: "`server.listen({fd: 3})`, and a handler of SIGTERM that calls `server.close()` and `server.closeIdleConnections()`, with `Connection: close` from then on",
-		Example: "/usr/bin/node /srv/app.js", Ready: "exec", JIT: true, Kept: anew, Native: "a restart",
+		Example: "/usr/bin/node /srv/app.js", Ready: "accept", JIT: true, Kept: anew, Native: "a restart",
 	},
 	{
 		Name: "node-cluster", Title: "Node.js, cluster",
 		Sockets: "the same in the workers, on a message of the primary, which handles SIGTERM; `cluster.schedulingPolicy = cluster.SCHED_NONE`, or the primary drops what it has accepted",
-		Example: "/usr/bin/node /srv/app.js", Ready: "exec", JIT: true, Kept: anew, Native: "a restart",
+		Example: "/usr/bin/node /srv/app.js", Ready: "accept", JIT: true, Kept: anew, Native: "a restart",
 	},
 	{
 		Name: "go", Title: "Go, net/http with go-systemd",
 		Sockets: "`activation.Listeners()`, and a handler of SIGTERM that calls `Server.Shutdown`",
-		Example: "/usr/local/bin/app", Ready: "exec", Kept: anew, Native: "a restart",
+		Example: "/usr/local/bin/app", Ready: "accept", Kept: anew, Native: "a restart",
 	},
 	{
 		Name: "unbound", Title: "unbound",
