@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -231,6 +232,30 @@ func TestConnection(t *testing.T) {
 				t.Errorf("of a connection from before: %+v", v.Waits)
 			}
 		})
+	}
+}
+
+// TestBusy: a program that has so many clients that it never waits for one is seen by
+// the connections that it has for a moment each.
+func TestBusy(t *testing.T) {
+	p := start(t, helpertest.Command(t, "busy"), socket(t, "tcp", "127.0.0.1:0"))
+	p.heard()
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer cancel()
+	for range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if c, err := net.Dial("tcp", p.address()); err == nil {
+					c.Read(make([]byte, 1)) // until it is closed
+					c.Close()
+				}
+			}
+		})
+	}
+	if v, err := p.await(); err != nil || v.Waits[0].By != byConnection {
+		t.Errorf("got %+v, %v; it %s", v.Waits, err, v.Diagnosis(nil))
 	}
 }
 

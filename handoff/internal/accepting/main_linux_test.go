@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 		"Go listener":         goListener,
 		"elsewhere":           elsewhere,
 		"setuid":              setuid,
+		"busy":                busy,
 	})
 }
 
@@ -140,6 +142,25 @@ func setuid([]string) error {
 		return err
 	}
 	return epoll(unix.EPOLLIN)(nil)
+}
+
+// busy never waits: it looks for a client whenever it is done with one.
+func busy([]string) error {
+	if err := unix.SetNonblock(given, true); err != nil {
+		return err
+	}
+	say("in place")
+	for {
+		fd, _, err := unix.Accept(given)
+		switch {
+		case err == nil:
+			for began := time.Now(); time.Since(began) < 2*time.Millisecond; {
+			}
+			unix.Close(fd)
+		case err != unix.EAGAIN && err != unix.EINTR:
+			return err
+		}
+	}
 }
 
 // ring waits by io_uring, without a library: io_uring_setup(2), io_uring_enter(2).

@@ -27,6 +27,7 @@ type Watch struct {
 	byInode   map[uint32]*Socket
 	processes func() []int
 	before    map[uint32]bool // connections that were there when it was made
+	asked     bool            // the last look had to ask for connections
 }
 
 // New returns a Watch for processes that are to wait on the sockets. processes lists
@@ -53,6 +54,12 @@ func (w *Watch) Look() View {
 	}
 	threads := maxThreads
 	var candidates []*process
+	var connections map[uint32]*Socket
+	if w.asked {
+		// A worker that is busy has each connection for a moment only: one that is there
+		// now may be gone when its descriptors have been read, and the other way round.
+		connections = w.connections()
+	}
 	for _, pid := range pids {
 		p, err := inspect(pid, w.byInode, &threads)
 		if err == errGone {
@@ -71,19 +78,20 @@ func (w *Watch) Look() View {
 			break
 		}
 	}
-	if len(candidates) > 0 && len(v.Missing(nil)) > 0 {
-		w.byConnections(&v, candidates)
+	if w.asked = len(candidates) > 0 && len(v.Missing(nil)) > 0; w.asked {
+		w.byConnections(&v, candidates, connections, w.connections())
 	}
 	return v
 }
 
-// byConnections adds the processes that hold a connection.
-func (w *Watch) byConnections(v *View, candidates []*process) {
-	connections := w.connections()
+// byConnections adds the processes that hold one of the connections.
+func (w *Watch) byConnections(v *View, candidates []*process, connections ...map[uint32]*Socket) {
 	for _, p := range candidates {
 		for _, inode := range p.others {
-			if s := connections[inode]; s != nil && !w.before[inode] {
-				v.Waits = append(v.Waits, Wait{PID: p.pid, Socket: *s, By: byConnection})
+			for _, c := range connections {
+				if s := c[inode]; s != nil && !w.before[inode] {
+					v.Waits = append(v.Waits, Wait{PID: p.pid, Socket: *s, By: byConnection})
+				}
 			}
 		}
 	}
@@ -130,9 +138,10 @@ func tableOf(listener netip.AddrPort) (list []sockdiag.TCP) {
 
 // How often Await looks.
 const (
-	firstPause = 2 * time.Millisecond
-	lastPause  = 250 * time.Millisecond
-	restFactor = 20 // a look that took long is followed by so much more rest
+	firstPause  = 2 * time.Millisecond
+	lastPause   = 100 * time.Millisecond
+	restFactor  = 20                     // a look that took long is followed by so much more rest,
+	longestRest = 300 * time.Millisecond // and not more: it may be the machine that is busy
 )
 
 // Await looks until the processes accept on all sockets whose inodes are in need, or
@@ -157,7 +166,7 @@ func (w *Watch) Await(ctx context.Context, need []uint32, progress func(View)) (
 		if v.Accepts(need) {
 			return v, nil
 		}
-		timer := time.NewTimer(max(pause, restFactor*time.Since(began)))
+		timer := time.NewTimer(max(pause, min(restFactor*time.Since(began), longestRest)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

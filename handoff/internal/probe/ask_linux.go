@@ -107,7 +107,7 @@ func connect(ctx context.Context, l Listener, frozen bool) (*conn, error) {
 const (
 	firstLook = 50 * time.Microsecond
 	lastLook  = 5 * time.Millisecond
-	seekTime  = 100 * time.Millisecond // for the process that has the connection
+	seekTime  = time.Second // for the process that has the connection
 )
 
 // attribute finds out who has accepted c. With the old generation frozen, that can

@@ -220,11 +220,11 @@ func TestNobody(t *testing.T) {
 			s := newScene(t, "tcp")
 			old := s.start("serve", "200", "old")
 			s.target.Old, s.target.New = old.processes, s.start("hold").processes
-			ctx := s.until(old, missesToTry)
-			if probe == "tcp" { // nothing is asked
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(t.Context(), 100*firstPause)
-				defer cancel()
+			ctx, cancel := context.WithTimeout(t.Context(), inTime)
+			defer cancel()
+			s.target.Freeze = func() (func(), error) { // by then the old one has answered many
+				cancel()
+				return nil, errors.New("as told")
 			}
 			r, err := s.runWith(ctx, probe, 1)
 			if !errors.Is(err, errNotNew) || r.New > 0 || r.Old == 0 {
@@ -238,7 +238,7 @@ func TestNobody(t *testing.T) {
 func TestNobodyAccepts(t *testing.T) {
 	s := newScene(t, "tcp")
 	s.target.New = s.start("hold").processes
-	ctx, cancel := context.WithTimeout(t.Context(), 100*firstPause)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	r, err := s.runWith(ctx, "tcp", 1)
 	if err == nil || !strings.HasSuffix(err.Error(), "nobody accepts at "+s.target.Listeners[0].Address) || r.New > 0 {
@@ -344,7 +344,7 @@ process.stdin.once("end", () => { server.on("request", (q, a) => a.end("hello"))
 	if r, err := s.run("tcp", 1); err != nil || r.New != 1 {
 		t.Errorf("it does not accept: %+v, %v", r, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*firstPause)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if r, err := s.runWith(ctx, "http://web/", 1); err == nil {
 		t.Errorf("it answers without a handler: %+v", r)
