@@ -75,7 +75,7 @@ var arrows = map[string][]string{
 	internal + "supervisor": {
 		internal + "generation", internal + "process", internal + "storeserver", internal + "manager", internal + "reexec",
 		internal + "rotation", internal + "workers", internal + "sockets", internal + "protocol", internal + "fd",
-		internal + "report", internal + "vetting", internal + "accepting", internal + "probe",
+		internal + "report", internal + "vetting", internal + "accepting", internal + "probe", internal + "backlog",
 		"activation", "notify", "handoff/parcel",
 	},
 

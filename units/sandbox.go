@@ -9,9 +9,13 @@ func (d Description) sandbox(b *builder) {
 	if !d.User {
 		comment = ""
 	}
+	families := "AF_UNIX AF_INET AF_INET6"
+	if d.Kind.handoffd() {
+		families += " AF_NETLINK" // by which it sees who accepts
+	}
 	b.flags(comment,
 		"NoNewPrivileges=yes",
-		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+		"RestrictAddressFamilies="+families,
 		"RestrictNamespaces=yes",
 		"RestrictRealtime=yes",
 		"RestrictSUIDSGID=yes",

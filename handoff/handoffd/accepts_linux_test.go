@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -211,5 +212,68 @@ func TestProbeByCommand(t *testing.T) {
 	d.expectDone()
 	if err := d.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("handoffd ends with %v", err)
+	}
+}
+
+// TestNobodyAccepts: that clients wait and nobody accepts is in the status and in the
+// log, and that somebody does again.
+func TestNobodyAccepts(t *testing.T) {
+	d := standalone(t)
+	pid := d.status().Generations[0].PID
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(pid, syscall.SIGCONT)
+	poll.Until(t, "all threads to stand still", func() bool {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		return err == nil && !slices.ContainsFunc(stats, func(path string) bool {
+			text, err := os.ReadFile(path)
+			return err == nil && !strings.Contains(string(text), ") T ")
+		})
+	})
+	d.visitor()
+	d.visitor()
+	status := func() string {
+		out, code := verb(t, "status", "--control", d.control)
+		if code != 0 {
+			t.Fatalf("status exits with %d: %s", code, out)
+		}
+		return out
+	}
+	want := "note: 2 clients wait at " + d.socket + " (http), and nobody has accepted for "
+	poll.Until(t, want, func() bool { return strings.Contains(status(), want) })
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "no note", func() bool { return !strings.Contains(status(), "nobody has accepted") })
+	if err := d.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("handoffd ends with %v", err)
+	}
+	for _, text := range []string{"warn: 2 clients wait at ", "info: clients are accepted at " + d.socket + " (http)"} {
+		if !strings.Contains(d.out.String(), text) {
+			t.Errorf("the log does not say %q:\n%s", text, d.out.String())
+		}
+	}
+}
+
+// TestCrashLoop: while nothing serves any more, status says why, with the last lines,
+// and by its exit status; and handoffd gives up when it was told to.
+func TestCrashLoop(t *testing.T) {
+	d := standalone(t, "--give-up", "3s", "--", executable(t))
+	pid := d.status().Generations[0].PID
+	d.become("ends")
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	poll.Until(t, "a crash loop in the status", func() bool {
+		out, code := verb(t, "status", "--control", d.control)
+		return code == exitDown && strings.Contains(out, "\ndown: generation ") && strings.Contains(out, "exited 1 after ") && strings.Contains(out, "\n  | as told\n")
+	})
+	<-d.done
+	if code := exitCode(t, d.err); code != 1 {
+		t.Errorf("handoffd exits with %d, want as the program did", code)
+	}
+	if want := "generations died within 3s, each before it had served for 10s"; !strings.Contains(d.out.String(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, d.out.String())
 	}
 }

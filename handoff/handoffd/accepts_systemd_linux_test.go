@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-go/holdfast/units/loadtest"
+	"github.com/holdfast-go/holdfast/units/poll"
 	"github.com/holdfast-go/holdfast/units/systemdtest"
 )
 
@@ -42,7 +43,7 @@ func TestAccepts(t *testing.T) {
 					t.Errorf("the status does not say %q:\n%s", text, status)
 				}
 			}
-			waitFor(t, "one generation", func() bool { return generations(t, m) == 1 })
+			poll.Until(t, "one generation", func() bool { return generations(t, m) == 1 })
 		}
 		o := loadtest.Options{Clients: 4, Check: loadtest.Equals("hello")}
 		underLoad(t, m, o, func(load *loadtest.Load) {

@@ -23,6 +23,7 @@ const (
 	exitDone        = 0
 	exitUndone      = 1
 	exitUsage       = 2
+	exitDown        = 3  // as systemctl status of a unit that is not active
 	exitUnavailable = 69 // EX_UNAVAILABLE of sysexits.h(3head)
 )
 

@@ -19,7 +19,8 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show the generations",
 		Description: "VERSION and CARRIED (connections taken over from the generation before) are what a program\n" +
-			"on package handoff says of itself. With --watch it ends with 69 once the service has." + exitCodes,
+			"on package handoff says of itself. With --watch it ends with 69 once the service has. Without,\n" +
+			"it ends with 3 while no generation serves any more." + exitCodes,
 		Flags: []cli.Flag{
 			controlFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "as JSON"},
@@ -44,7 +45,13 @@ func showStatus(ctx context.Context, c *cli.Command) error {
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}
-		return print(c.Root().Writer, s)
+		if err := print(c.Root().Writer, s); err != nil {
+			return err
+		}
+		if s.Down != "" {
+			return exitError(exitDown)
+		}
+		return nil
 	}
 	for s, err := range client.Monitor(ctx) {
 		if errors.Is(err, control.ErrStopping) {
@@ -68,6 +75,15 @@ func printJSON(w io.Writer, s control.Status) error {
 
 func printTable(w io.Writer, s control.Status) error {
 	fmt.Fprintf(w, "%s, handoffd %s (PID %d), up %s\n", s.Situation, s.Version, s.PID, age(s.Started))
+	if s.Down != "" {
+		fmt.Fprintf(w, "down: %s\n", s.Down)
+		for _, line := range s.Output {
+			fmt.Fprintln(w, "  |", line)
+		}
+	}
+	for _, note := range s.Notes {
+		fmt.Fprintln(w, "note:", note)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "GENERATION\tSTATE\tPID\tAGE\tVERSION\tCARRIED\tCPU\tMEMORY\tPROGRAM\tSTATUS")
 	for _, g := range s.Generations {

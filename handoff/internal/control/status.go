@@ -122,6 +122,9 @@ type Status struct {
 	Reexecs     uint64       `json:"reexecs"`   // how often handoffd was replaced since
 	Generations []Generation `json:"generations"`
 	LastVerdict *Verdict     `json:"lastVerdict,omitempty"`
+	Down        string       `json:"down,omitempty"`   // why none serves any more, and what comes next
+	Output      []string     `json:"output,omitempty"` // with Down: the last lines of the last generation's standard error
+	Notes       []string     `json:"notes,omitempty"`  // what is not as it could be
 }
 
 // A Generation is one run of the program.
@@ -148,6 +151,7 @@ func (s Status) forWire() Status {
 		v := s.LastVerdict.forWire()
 		s.LastVerdict = &v
 	}
+	s.Output = lastLines(s.Output)
 	return s
 }
 

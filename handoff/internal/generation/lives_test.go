@@ -129,8 +129,8 @@ func TestLives(t *testing.T) {
 		if v := m.LastVerdict(); v.Outcome != 0 {
 			fmt.Fprintf(&b, "; last %v", v)
 		}
-		if d := m.LastDeath(); d != "" {
-			fmt.Fprintf(&b, "; last death: %s", d)
+		if d := m.Down(); d != "" {
+			fmt.Fprintf(&b, "; down: %s", d)
 		}
 		fmt.Fprint(&b, "\n\n")
 	}

@@ -210,7 +210,7 @@ func (m *Machine) status() string {
 			parts[len(parts)-1] += " (silent)"
 		}
 	}
-	down := m.down()
+	down := m.Down()
 	if len(parts) == 0 && down == "" {
 		parts = append(parts, "no generation")
 	}
@@ -219,7 +219,7 @@ func (m *Machine) status() string {
 	}
 	text := strings.Join(parts, ", ")
 	if down != "" {
-		text = strings.TrimSuffix(down+"; "+text, "; ")
+		text = strings.TrimSuffix("down: "+down+"; "+text, "; ")
 	}
 	if m.s.Verdict.Outcome != 0 {
 		text += fmt.Sprintf("; last reload %v", m.s.Verdict)
@@ -227,24 +227,24 @@ func (m *Machine) status() string {
 	return text
 }
 
-// down says why nothing serves any more, and what comes next; "" is that something
-// does, or has not yet for the first time.
-func (m *Machine) down() string {
+// Down says why nothing serves any more, and what comes next, such as "generation 18
+// exited 1 after 0.2 s, next start in 10 s"; "" is that something serves, or has not yet
+// for the first time.
+func (m *Machine) Down() string {
 	if m.s.Phase != phaseRunning || m.incumbent() != nil || m.s.Down == "" {
 		return ""
 	}
 	switch {
 	case m.candidate() != nil:
-		return "down: " + m.s.Down
+		return m.s.Down
 	case m.running(BackoffTimer):
-		return fmt.Sprintf("down: %s, next start in %s", m.s.Down, seconds(m.o.backoff(m.s.Deaths)))
+		return fmt.Sprintf("%s, next start in %s", m.s.Down, seconds(m.o.backoff(m.s.Deaths)))
 	}
-	return fmt.Sprintf("down: %s, next start once another generation has ended", m.s.Down)
+	return fmt.Sprintf("%s, next start once another generation has ended", m.s.Down)
 }
 
-// LastDeath says how the last generation failed that left none fit to serve, such as
-// "generation 18 exited 1 after 0.2 s"; "" is that all that died are forgotten.
-func (m *Machine) LastDeath() string { return m.s.Down }
+// Status returns the last TellStatus's text.
+func (m *Machine) Status() string { return m.s.Status }
 
 // seconds writes a duration with as many digits as matter.
 func seconds(d time.Duration) string {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-go/holdfast/handoff/internal/generation"
@@ -99,11 +101,39 @@ func (s *Supervisor) setStatus(effects []generation.Effect) {
 		if !ok {
 			continue
 		}
-		if note := s.runner.Describe(); note != "" {
-			status.Text = fmt.Sprintf("%s (%s)", status.Text, note)
-		}
-		s.manager.SetStatus(status.Text)
+		s.manager.SetStatus(s.withNotes(status.Text))
 	}
+}
+
+// notesChanged tells the manager the status with what is noted now.
+func (s *Supervisor) notesChanged() {
+	if text := s.machine.Status(); text != "" {
+		s.manager.SetStatus(s.withNotes(text))
+		s.manager.Status()
+	}
+	s.change()
+}
+
+func (s *Supervisor) withNotes(text string) string {
+	if notes := s.notes(); len(notes) > 0 {
+		text = fmt.Sprintf("%s (%s)", text, strings.Join(notes, "; "))
+	}
+	return text
+}
+
+// notes says what is not as it could be.
+func (s *Supervisor) notes() (list []string) {
+	for _, state := range s.queues.stuck {
+		list = append(list, state.String())
+	}
+	slices.Sort(list)
+	if p := s.serving(); p != nil && p.readiness.doubt != "" {
+		list = append(list, fmt.Sprintf("it is not known whether generation %d accepts: %s", p.number, p.readiness.doubt))
+	}
+	if note := s.runner.Describe(); note != "" {
+		list = append(list, note)
+	}
+	return list
 }
 
 // answer gives a caller the verdict, after the manager was told that the reload is

@@ -16,7 +16,9 @@ type Status struct {
 	Since       time.Time          // of the start, whatever program it was by then
 	Reexecs     uint64             // how often this program was replaced since
 	Last        Result             // on the last reload; Outcome is 0 if there was none
-	Note        string             // what is not as it could be; "" is nothing
+	Down        string             // why none serves any more, and what comes next; "": one does
+	Words       []string           // if Down is not "": the last that the last generation wrote
+	Notes       []string           // what is not as it could be
 	Stored      int                // descriptors in the store
 	StoreLimit  int
 }
@@ -54,7 +56,11 @@ func (s *Supervisor) status() Status {
 		Since:     s.history.since,
 		Reexecs:   s.history.count,
 		Last:      s.requests.verdict,
-		Note:      s.runner.Describe(),
+		Down:      s.machine.Down(),
+		Notes:     s.notes(),
+	}
+	if status.Down != "" {
+		status.Words = s.requests.words.Lines
 	}
 	status.Stored, status.StoreLimit = s.store.Usage()
 	for _, info := range s.machine.Generations() {

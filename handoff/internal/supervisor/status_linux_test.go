@@ -32,7 +32,7 @@ func TestStatus(t *testing.T) {
 		of     any
 		absent map[string]bool // nothing makes these in this test
 	}{
-		{status, map[string]bool{"Note": true, "Rotation": true}},
+		{status, map[string]bool{"Down": true, "Words": true, "Rotation": true}},
 		{g, nil},
 	} {
 		v := reflect.ValueOf(c.of)

@@ -41,7 +41,8 @@ type Supervisor struct {
 	runner    process.Runner
 	changed   chan struct{} // closed when Status would say something else
 	drain     *drain
-	beside    sync.WaitGroup // vettings
+	vettings  sync.WaitGroup
+	queues    queues
 	stops     *stops
 }
 
@@ -171,6 +172,7 @@ func (s *Supervisor) begin() (err error) {
 	if err := s.store.Watch(s.post); err != nil {
 		return err
 	}
+	s.watchQueues()
 	return s.runner.Open()
 }
 
@@ -183,7 +185,8 @@ func (s *Supervisor) close() {
 	for _, p := range s.instances {
 		s.forget(p)
 	}
-	s.beside.Wait()
+	s.vettings.Wait()
+	s.queues.close()
 	if s.manager != nil {
 		if err := s.manager.Close(); err != nil {
 			s.log.Warn("the service manager may not have all that was stored", "error", err)

@@ -44,7 +44,7 @@ func (s *Supervisor) vet(p *instance) {
 		Done: func(o vetting.Outcome) { post(func() { s.vetted(p, o) }) },
 	})
 	p.readiness.vetting = v
-	s.beside.Go(v.Wait)
+	s.vettings.Go(v.Wait)
 }
 
 // aliveInstead is for how long a generation must live where it has no socket on which it

@@ -114,6 +114,9 @@ func status(s supervisor.Status, version string) control.Status {
 		Version:   version,
 		Started:   s.Since,
 		Reexecs:   s.Reexecs,
+		Down:      s.Down,
+		Output:    s.Words,
+		Notes:     s.Notes,
 	}
 	for _, g := range s.Generations {
 		status.Generations = append(status.Generations, control.Generation{

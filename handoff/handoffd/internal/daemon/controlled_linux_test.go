@@ -20,6 +20,9 @@ func TestStatusTellsAll(t *testing.T) {
 		PID:       1,
 		Since:     since,
 		Reexecs:   2,
+		Down:      "why",
+		Words:     []string{"a word"},
+		Notes:     []string{"a note"},
 		Last:      supervisor.Result{Verdict: generation.Verdict{Outcome: supervisor.Undone, Gen: 3, Reason: "a reason"}, Output: []string{"a line"}, Time: at},
 		Generations: []supervisor.GenerationStatus{{
 			Info:    generation.Info{Number: 4, State: generation.StateServing},
@@ -39,6 +42,9 @@ func TestStatusTellsAll(t *testing.T) {
 		Version:     "dev",
 		Started:     since,
 		Reexecs:     2,
+		Down:        "why",
+		Output:      []string{"a word"},
+		Notes:       []string{"a note"},
 		Generations: []control.Generation{{Number: 4, State: "serving", Program: "/bin/app", PID: 5, Started: began, Version: "1.2.3", Status: "a status", Carried: 6, Memory: 7, CPUUSec: 8}},
 		LastVerdict: &control.Verdict{Action: control.ActionReload, Outcome: control.Undone, Generation: 3, Reason: "a reason", Output: []string{"a line"}, Time: at},
 	}
