@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-go/holdfast/handoff/parcel"
 )
 
-// kindBaton is of no use, and all that it takes to add a kind: this file, and a
-// registration.
+// kindBaton is of no use, and all that it takes to add a kind that crosses in a
+// parcel: this file, and a registration.
 const kindBaton = "baton"
 
 // A baton is a pipe that goes from generation to generation, in which each adds a byte.

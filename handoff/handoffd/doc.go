@@ -71,7 +71,7 @@
 // their own signal waits for them. One that has a connection for all of that time is
 // told as it is.
 //
-// A program may say more of itself, by two assignments that systemd takes no notice
+// A program may say more of itself, by assignments that systemd takes no notice
 // of. `handoffd status` shows them, and package handoff sends them:
 //
 //	X_HANDOFF_VERSION=1.2.3   its version, of at most 64 bytes
