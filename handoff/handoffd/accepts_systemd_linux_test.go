@@ -48,10 +48,11 @@ func TestAccepts(t *testing.T) {
 		o := loadtest.Options{Clients: 4, Check: loadtest.Equals("hello")}
 		underLoad(t, m, o, func(load *loadtest.Load) {
 			progress(t, load, 100)
-			m.WriteFile("/srv/app.py", []byte("def app(\n"), 0o644)
+			m.WriteFile("/srv/broken.py", []byte("def app(\n"), 0o644)
+			m.WriteFile(program, []byte(strings.ReplaceAll(gunicorn, "app:app", "broken:app")), 0o755)
 			undone("exit status", "SyntaxError")
 			progress(t, load, 100)
-			app("200 OK")
+			m.WriteFile(program, []byte(gunicorn), 0o755)
 			m.Systemctl("reload", service)
 			progress(t, load, 100)
 			m.WriteFile(program, []byte(saysReady+"l = socket.create_server(('127.0.0.1', 9999))\nl.accept()\n"), 0o755)

@@ -238,7 +238,17 @@ func TestConnection(t *testing.T) {
 // TestBusy: a program that has so many clients that it never waits for one is seen by
 // the connections that it has for a moment each.
 func TestBusy(t *testing.T) {
-	p := start(t, helpertest.Command(t, "busy"), socket(t, "tcp", "127.0.0.1:0"))
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) { testBusy(t, network) })
+	}
+}
+
+func testBusy(t *testing.T, network string) {
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "socket")
+	}
+	p := start(t, helpertest.Command(t, "busy"), socket(t, network, address))
 	p.heard()
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
@@ -247,7 +257,7 @@ func TestBusy(t *testing.T) {
 	for range 4 {
 		clients.Go(func() {
 			for ctx.Err() == nil {
-				if c, err := net.Dial("tcp", p.address()); err == nil {
+				if c, err := net.Dial(network, p.address()); err == nil {
 					c.Read(make([]byte, 1)) // until it is closed
 					c.Close()
 				}
@@ -256,6 +266,28 @@ func TestBusy(t *testing.T) {
 	}
 	if v, err := p.await(); err != nil || v.Waits[0].By != byConnection {
 		t.Errorf("got %+v, %v; it %s", v.Waits, err, v.Diagnosis(nil))
+	}
+}
+
+// TestChurn: sockets that come and go are a doubt, and not of a program that listens
+// elsewhere.
+func TestChurn(t *testing.T) {
+	w := New(nil, nil)
+	held := map[int]*Socket{3: {}}
+	var v View
+	for _, others := range [][]uint32{{1}, {1, 2}, {1, 3}} {
+		if v.Doubtful() {
+			t.Errorf("in doubt before %v", others)
+		}
+		w.noteChurn(&v, &process{pid: 7, holds: held, others: others})
+	}
+	if !v.Doubtful() {
+		t.Error("in no doubt of a process whose sockets come and go")
+	}
+	ln := socket(t, "tcp", "127.0.0.1:0")
+	v.others = Inodes(Sockets([]activation.NamedFile{{Name: "own", File: ln}}))
+	if v.Doubtful() {
+		t.Error("in doubt of one that listens elsewhere")
 	}
 }
 

@@ -19,6 +19,7 @@ type View struct {
 	Processes int      // how many there were
 	Denied    []Denial // which of them could not be looked into
 	Partial   bool     // there is more than a look reads
+	Churn     bool     // a process that has a socket comes and goes by others: maybe clients
 
 	sockets []Socket
 	holders map[uint32]int // of the sockets, a PID each
@@ -85,6 +86,16 @@ func (v View) Missing(need []uint32) []Socket {
 	})
 }
 
+// Doubtful reports whether the processes may accept although nobody was seen to wait:
+// there is more than was looked at, or they came and went by sockets that may have been
+// clients, and have no listener of their own from which these could be.
+func (v View) Doubtful() bool {
+	if own, known := listening(v.others); known && len(own) > 0 {
+		return v.Partial
+	}
+	return v.Partial || v.Churn
+}
+
 // maxNamed bounds how many sockets a diagnosis names.
 const maxNamed = 4
 
@@ -127,6 +138,9 @@ func (v View) Diagnosis(need []uint32) string {
 			break
 		}
 		parts = append(parts, d.String())
+	}
+	if v.Churn {
+		parts = append(parts, "has had sockets for a moment, which may have been clients")
 	}
 	if v.Partial {
 		parts = append(parts, "it has more processes, threads or descriptors than handoffd looks at")

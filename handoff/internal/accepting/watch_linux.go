@@ -26,8 +26,9 @@ type Watch struct {
 	sockets   []Socket
 	byInode   map[uint32]*Socket
 	processes func() []int
-	before    map[uint32]bool // connections that were there when it was made
-	asked     bool            // the last look had to ask for connections
+	before    map[uint32]bool  // connections that were there when it was made
+	asked     bool             // the last look had to ask for connections
+	had       map[int][]uint32 // by PID: the other sockets that it had in the last look
 }
 
 // New returns a Watch for processes that are to wait on the sockets. processes lists
@@ -35,7 +36,7 @@ type Watch struct {
 // was there before (one that the fd store has kept, say) does not show that the
 // program accepts.
 func New(sockets []Socket, processes func() []int) *Watch {
-	w := &Watch{sockets: sockets, byInode: make(map[uint32]*Socket), processes: processes, before: make(map[uint32]bool)}
+	w := &Watch{sockets: sockets, byInode: make(map[uint32]*Socket), processes: processes, before: make(map[uint32]bool), had: make(map[int][]uint32)}
 	for i := range sockets {
 		w.byInode[sockets[i].Inode] = &sockets[i]
 	}
@@ -72,7 +73,11 @@ func (w *Watch) Look() View {
 		v.note(p)
 		if len(p.others) > 0 {
 			candidates = append(candidates, p)
+			if len(p.holds) > 0 {
+				w.noteUnix(&v, p)
+			}
 		}
+		w.noteChurn(&v, p)
 		if threads <= 0 {
 			v.Partial = true
 			break
@@ -82,6 +87,42 @@ func (w *Watch) Look() View {
 		w.byConnections(&v, candidates, connections, w.connections())
 	}
 	return v
+}
+
+// maxAsked bounds how many sockets of one process the kernel is asked about.
+const maxAsked = 64
+
+// noteUnix adds the process if it holds a connection to a Unix listener. It asks at
+// once for each socket, because a worker that is busy has a connection for a moment.
+func (w *Watch) noteUnix(v *View, p *process) {
+	byPath := make(map[string]*Socket)
+	for i := range w.sockets {
+		if s := &w.sockets[i]; s.stream && s.path != "" {
+			byPath[s.path] = s
+		}
+	}
+	if len(byPath) == 0 {
+		return
+	}
+	for _, inode := range p.others[max(len(p.others)-maxAsked, 0):] {
+		if w.before[inode] {
+			continue
+		}
+		if u, err := sockdiag.UnixSocket(inode); err == nil && byPath[u.Name] != nil {
+			v.Waits = append(v.Waits, Wait{PID: p.pid, Socket: *byPath[u.Name], By: byConnection})
+		}
+	}
+}
+
+// noteChurn notes that a process that has a socket comes and goes by others.
+func (w *Watch) noteChurn(v *View, p *process) {
+	if len(p.holds) == 0 {
+		return
+	}
+	if had, ok := w.had[p.pid]; ok && slices.ContainsFunc(had, func(inode uint32) bool { return !w.before[inode] && !slices.Contains(p.others, inode) }) {
+		v.Churn = true
+	}
+	w.had[p.pid] = p.others
 }
 
 // byConnections adds the processes that hold one of the connections.
@@ -150,6 +191,7 @@ const (
 // progress, if not nil, is called after each look.
 func (w *Watch) Await(ctx context.Context, need []uint32, progress func(View)) (View, error) {
 	var seen []Wait
+	churn := false
 	pause := firstPause
 	for {
 		began := time.Now()
@@ -159,7 +201,8 @@ func (w *Watch) Await(ctx context.Context, need []uint32, progress func(View)) (
 				seen = append(seen, wait)
 			}
 		}
-		v.Waits = slices.Clone(seen)
+		churn = churn || v.Churn
+		v.Waits, v.Churn = slices.Clone(seen), churn
 		if progress != nil {
 			progress(v)
 		}

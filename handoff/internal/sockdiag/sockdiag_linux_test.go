@@ -112,6 +112,9 @@ func TestUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
+	if s, err := UnixSocket(inodeOf(t, accepted)); err != nil || s.Name != path {
+		t.Errorf("the accepted socket is %+v, %v; want the name %s", s, err, path)
+	}
 	if s, err := UnixSocket(inodeOf(t, first)); err != nil || s.Peer != inodeOf(t, accepted) {
 		t.Errorf("accepted: %+v, %v; want the peer %d", s, err, inodeOf(t, accepted))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +12,7 @@ import (
 
 // A Unix is a Unix socket.
 type Unix struct {
+	Name       string   // its own address, as in /proc/net/unix: with an @ where it is abstract
 	Peer       uint32   // the inode of the other end; 0 where it has none, or nobody has accepted it
 	File       uint32   // the inode of the file that it is bound to; 0 where it is bound to none
 	Queue      uint32   // of a listener: how many clients wait
@@ -20,6 +22,7 @@ type Unix struct {
 
 // Attributes and requests for them, include/uapi/linux/unix_diag.h.
 const (
+	unixName, showName       = 0, 1 << 0
 	unixFile, showFile       = 1, 1 << 1
 	unixPeer, showPeer       = 2, 1 << 2
 	unixWaiting, showWaiting = 3, 1 << 3
@@ -35,7 +38,7 @@ const (
 // UnixSocket returns the Unix socket that has an inode. errors.Is finds
 // fs.ErrNotExist where there is none.
 func UnixSocket(inode uint32) (Unix, error) {
-	const show = showFile | showPeer | showQueue
+	const show = showName | showFile | showPeer | showQueue
 	s, err := unixSocket(inode, show|showWaiting)
 	if errors.Is(err, syscall.EMSGSIZE) { // there are about a thousand
 		s, err = unixSocket(inode, show)
@@ -88,6 +91,10 @@ func parseUnix(b []byte) (s Unix, ok bool) {
 	}
 	attributes(b[unixMessageSize:], func(kind uint16, v []byte) {
 		switch {
+		case kind == unixName && len(v) > 0 && v[0] == 0:
+			s.Name = "@" + string(v[1:])
+		case kind == unixName:
+			s.Name = strings.TrimRight(string(v), "\x00")
 		case kind == unixFile && len(v) >= 4:
 			s.File = order.Uint32(v)
 		case kind == unixPeer && len(v) >= 4:

@@ -161,7 +161,7 @@ func (v *Vetting) awaitAccepting(ctx context.Context, watch *accepting.Watch) (o
 	case err == nil || !errors.Is(context.Cause(ctx), errImpatient):
 	case doubt != "":
 		o.Doubt = doubt
-	case view.Partial:
+	case view.Doubtful():
 		o.Doubt = view.Diagnosis(need)
 	default:
 		o.Unfit = fmt.Sprintf("%v after READY=1 it %s", v.checks.Patience, view.Diagnosis(need))
