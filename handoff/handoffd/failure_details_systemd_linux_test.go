@@ -39,7 +39,7 @@ for i in range(1000): s.send(b'ERRNO=%d' % (i % 2))
 s.send(b'ERRNO=28\nSTATUS=at rest')
 time.sleep(1000)
 `)
-		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
+		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later -- "+path+"\n")
 		errno := func(want string) {
 			t.Helper()
 			poll.Until(t, "ERRNO="+want, func() bool { return m.Property(service, "StatusErrno") == want })

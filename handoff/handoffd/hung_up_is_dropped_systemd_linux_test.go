@@ -33,7 +33,7 @@ else:
     store(l.accept()[0], b'FDSTORE=1\nFDNAME=kept\nFDPOLL=0')
 time.sleep(1000)
 `), 0o755)
-		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
+		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later -- "+path+"\n")
 		dial := func() func() {
 			t.Helper()
 			c, err := m.Dial(t.Context(), "unix", sock)

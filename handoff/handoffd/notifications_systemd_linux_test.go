@@ -51,7 +51,7 @@ while True:
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				m.WriteFile(path, []byte(python+c.program), 0o755)
-				begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run "+c.flags+" -- "+path+"\n")
+				begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later "+c.flags+" -- "+path+"\n")
 				poll.Until(t, c.want, func() bool {
 					out, err := handoffd(t, m, "status")
 					return err == nil && strings.Contains(out, "1           serving") && strings.Contains(out, c.want)
@@ -77,7 +77,7 @@ func TestForeignNotifications(t *testing.T) {
 	const path = "/usr/local/bin/next"
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		m.WriteFile(path, []byte(python+"s.send(b'READY=1\\nSTATUS=genuine')\ntime.sleep(1000)\n"), 0o755)
-		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --notify-access all -- "+path+"\n")
+		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later --notify-access all -- "+path+"\n")
 		// The barrier comes back when all before it was dealt with.
 		m.Output("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", `
 import array, os, socket

@@ -120,7 +120,7 @@ func TestResume(t *testing.T) {
 		m.InstallFile(path, keeper, 0o755)
 		mode := func(s string) { m.WriteFile("/etc/keeper", []byte(s+"\n"), 0o644) }
 		mode("good")
-		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --handover-timeout 3s -- "+path+"\n")
+		begin(t, m, "[Service]\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later --handover-timeout 3s -- "+path+"\n")
 		k := dialKept(t, m)
 		generation := 1
 		for _, c := range cases {
@@ -194,7 +194,7 @@ while True: signal.pause()
 	onTwoSystemds(t, func(t *testing.T, m *systemdtest.Machine) {
 		const path = "/usr/local/bin/stores"
 		m.WriteFile(path, []byte(program), 0o755)
-		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run -- "+path+"\n")
+		begin(t, m, "[Service]\nWatchdogSec=0\nExecStart=\nExecStart=/usr/local/bin/handoffd run --accept-later -- "+path+"\n")
 		has := func(names string) (pid string) {
 			t.Helper()
 			poll.Until(t, "one generation, with "+names, func() bool {

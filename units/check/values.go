@@ -2,7 +2,6 @@ package check
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/units"
@@ -40,8 +39,6 @@ func booleanOr(all ...string) func(string) bool {
 	return func(s string) bool { return boolean(s) || slices.Contains(all, s) }
 }
 
-func some(s string) bool     { return s != "" }
-func number(s string) bool   { _, err := strconv.ParseUint(s, 0, 32); return err == nil }
 func timeSpan(s string) bool { _, ok := parseSpan(s); return ok }
 func boolean(s string) bool  { _, ok := parseBool(s); return ok }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/activation"
 	"github.com/holdfast-go/holdfast/units/helpertest"
+	"github.com/holdfast-go/holdfast/units/poll"
 )
 
 const inTime = time.Minute // bounds every wait
@@ -180,6 +181,30 @@ func TestGoListener(t *testing.T) {
 	p.in.Close()
 	if v, err := p.await(); err != nil || v.Waits[0].By != "epoll" {
 		t.Errorf("in Accept: %+v, %v", v, err)
+	}
+}
+
+// TestGoTakes: a program of Go that is too busy to wait is seen by what it takes.
+func TestGoTakes(t *testing.T) {
+	p := start(t, helpertest.Command(t, "Go, once"), socket(t, "tcp", "127.0.0.1:0"))
+	p.heard()
+	c, err := net.Dial("tcp", p.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	poll.Until(t, "the signal of a client", func() bool {
+		if v := p.watch.Look(); v.Accepts(nil) {
+			t.Fatalf("before Accept: %+v", v.Waits)
+		}
+		return len(p.watch.signalled) == 1
+	})
+	p.in.Close()
+	if word := p.heard(); word != "done" {
+		t.Fatalf("it says %q", word)
+	}
+	if v := p.watch.Look(); !v.Accepts(nil) || v.Waits[0].By != "epoll" {
+		t.Errorf("after Accept: %+v", v)
 	}
 }
 

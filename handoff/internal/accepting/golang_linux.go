@@ -30,11 +30,14 @@ var packings = []struct{ tag, align uint }{
 //	atomicInfo uint32
 //	rg    uintptr // 0: nobody; 1: there is something to read; 2: about to wait; else the goroutine
 //
+// signalled is rg's 1: a client came, and no goroutine has asked for one since. Only
+// Accept takes that back, so a program where it has gone accepts, however busy it is.
+//
 // It is known only if descriptor and tag agree with the event, so another layout
 // cannot be mistaken for this one.
-func goroutineWaits(pid, fd int, data uint64) (waits, known bool) {
+func goroutineWaits(pid, fd int, data uint64) (waits, signalled, known bool) {
 	if strconv.IntSize != 64 {
-		return false, false
+		return false, false, false
 	}
 	for _, p := range packings {
 		address := uint64(int64(data)>>p.tag) << p.align
@@ -45,8 +48,8 @@ func goroutineWaits(pid, fd int, data uint64) (waits, known bool) {
 		}
 		word := func(i int) uint64 { return binary.NativeEndian.Uint64(b[8*i:]) }
 		if tag != 0 && word(1) == uint64(fd) && word(2) == tag {
-			return word(4) >= 2, true
+			return word(4) >= 2, word(4) == 1, true
 		}
 	}
-	return false, false
+	return false, false, false
 }

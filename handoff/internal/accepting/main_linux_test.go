@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		"io_uring":            func([]string) error { return ring() },
 		"connection":          connection,
 		"Go listener":         goListener,
+		"Go, once":            goOnce,
 		"elsewhere":           elsewhere,
 		"setuid":              setuid,
 		"busy":                busy,
@@ -125,6 +126,24 @@ func goListener([]string) error {
 		_, err = ln.Accept()
 	}
 	return err
+}
+
+// goOnce has accepted and closed one connection once the test closes standard input.
+func goOnce([]string) error {
+	ln, err := net.FileListener(os.NewFile(given, "given"))
+	if err == nil {
+		err = rest()
+	}
+	if err != nil {
+		return err
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		return err
+	}
+	c.Close()
+	say("done")
+	select {}
 }
 
 func elsewhere([]string) error {

@@ -32,7 +32,7 @@ type process struct {
 	rings   []string
 	full    bool // it has more descriptors than were looked at
 	waits   []Wait
-	dormant []*Socket // in the epoll set of a Go program of which no goroutine waits
+	dormant map[*Socket]bool // in the epoll set of a Go program of which no goroutine waits; true: signalled
 }
 
 // errGone: the process has ended.
@@ -41,7 +41,7 @@ var errGone = errors.New("it has ended")
 // inspect looks at a process, and at most as many threads. An error other than
 // errGone is about what may not be seen; what was seen is in p all the same.
 func inspect(pid int, sockets map[uint32]*Socket, threads *int) (p *process, err error) {
-	p = &process{pid: pid, dir: "/proc/" + strconv.Itoa(pid), holds: make(map[int]*Socket)}
+	p = &process{pid: pid, dir: "/proc/" + strconv.Itoa(pid), holds: make(map[int]*Socket), dormant: make(map[*Socket]bool)}
 	if err := p.descriptors(sockets); err != nil {
 		return p, err
 	}
@@ -162,8 +162,8 @@ func (p *process) epoll(text string, sockets map[uint32]*Socket) {
 			continue
 		}
 		if e.events&^uint32(unix.EPOLLEXCLUSIVE) == goEvents {
-			if waits, known := goroutineWaits(p.pid, e.fd, e.data); known && !waits {
-				p.dormant = append(p.dormant, s)
+			if waits, signalled, known := goroutineWaits(p.pid, e.fd, e.data); known && !waits {
+				p.dormant[s] = signalled
 				continue
 			}
 		}

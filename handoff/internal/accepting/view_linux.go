@@ -51,7 +51,7 @@ func (v *View) note(p *process) {
 			v.holders[s.Inode] = p.pid
 		}
 	}
-	for _, s := range p.dormant {
+	for s := range p.dormant {
 		v.dormant[s.Inode] = p.pid
 	}
 	v.Waits = append(v.Waits, p.waits...)

@@ -29,6 +29,7 @@ type Watch struct {
 	before    map[uint32]bool  // connections that were there when it was made
 	asked     bool             // the last look had to ask for connections
 	had       map[int][]uint32 // by PID: the other sockets that it had in the last look
+	signalled map[signal]bool  // seen in a look before
 }
 
 // New returns a Watch for processes that are to wait on the sockets. processes lists
@@ -36,7 +37,7 @@ type Watch struct {
 // was there before (one that the fd store has kept, say) does not show that the
 // program accepts.
 func New(sockets []Socket, processes func() []int) *Watch {
-	w := &Watch{sockets: sockets, byInode: make(map[uint32]*Socket), processes: processes, before: make(map[uint32]bool), had: make(map[int][]uint32)}
+	w := &Watch{sockets: sockets, byInode: make(map[uint32]*Socket), processes: processes, before: make(map[uint32]bool), had: make(map[int][]uint32), signalled: make(map[signal]bool)}
 	for i := range sockets {
 		w.byInode[sockets[i].Inode] = &sockets[i]
 	}
@@ -70,6 +71,7 @@ func (w *Watch) Look() View {
 		if err != nil {
 			v.Denied = append(v.Denied, denial(pid, err))
 		}
+		w.noteTaken(p)
 		v.note(p)
 		if len(p.others) > 0 {
 			candidates = append(candidates, p)
@@ -87,6 +89,26 @@ func (w *Watch) Look() View {
 		w.byConnections(&v, candidates, connections, w.connections())
 	}
 	return v
+}
+
+// A signal is that of a client to a process of Go, for a socket by its inode.
+type signal struct {
+	pid   int
+	inode uint32
+}
+
+// noteTaken adds what Go's runtime tells of a process that has been too busy to wait: a
+// client was signalled in a look before, and Accept has taken that since.
+func (w *Watch) noteTaken(p *process) {
+	for s, signalled := range p.dormant {
+		key := signal{p.pid, s.Inode}
+		if signalled {
+			w.signalled[key] = true
+		} else if w.signalled[key] {
+			p.add(s, "epoll")
+			delete(p.dormant, s)
+		}
+	}
 }
 
 // maxAsked bounds how many sockets of one process the kernel is asked about.

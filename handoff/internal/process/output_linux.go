@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -217,12 +216,3 @@ func (o *Output) last() []byte {
 
 // Close ends the copying. A process that still writes gets SIGPIPE.
 func (o *Output) Close() { o.file.Close() }
-
-// printable replaces what might tell a terminal to do something: a program may run
-// with less privilege than whoever reads the reason of a verdict.
-func printable(r rune) rune {
-	if unicode.IsControl(r) && r != '\t' {
-		return '\uFFFD'
-	}
-	return r
-}

@@ -70,8 +70,11 @@ type readiness struct {
 	vetting vetter      // what else it is held to; nil: nothing, or no more
 
 	// What the vetting has found.
-	accepting []uint32 // inodes of the sockets that it was seen to wait on
-	doubt     string   // why that could not be seen; "": it could, or did not matter
+	// accepting are the inodes of the sockets that it was seen to wait on. A reexec
+	// forgets them, because a handoffd of before would refuse a state with them: the
+	// next successor then has to wait on those on which this one is seen to wait by then.
+	accepting []uint32
+	doubt     string // why that could not be seen; "": it could, or did not matter
 }
 
 // A vetter looks whether a generation does what it is there for, as package vetting
@@ -87,9 +90,7 @@ type readinessState struct {
 	Alive  time.Duration `json:"alive,omitempty"`  // until it has lived long enough; 0: it says so itself, or has
 	Ready  bool          `json:"ready,omitempty"`  // it has said so
 	Vetted bool          `json:"vetted,omitempty"` // a vetting is under way
-
-	Accepting []uint32 `json:"accepting,omitempty"`
-	Doubt     string   `json:"doubt,omitempty"`
+	Doubt  string        `json:"doubt,omitempty"`
 }
 
 // started is called when the generation's program runs. processes lists its PIDs.
@@ -153,7 +154,7 @@ func (r *readiness) stop() {
 }
 
 func (r *readiness) snapshot() readinessState {
-	st := readinessState{Ready: r.told, Vetted: r.vetting != nil, Accepting: r.accepting, Doubt: r.doubt}
+	st := readinessState{Ready: r.told, Vetted: r.vetting != nil, Doubt: r.doubt}
 	if r.timer != nil {
 		st.Alive = max(time.Until(r.until), 1)
 	}
@@ -162,7 +163,7 @@ func (r *readiness) snapshot() readinessState {
 
 // restore takes over what a snapshot says, and resume goes on with it.
 func (r *readiness) restore(st readinessState) {
-	r.told, r.accepting, r.doubt = st.Ready, st.Accepting, st.Doubt
+	r.told, r.doubt = st.Ready, st.Doubt
 }
 
 // resume goes on where a snapshot was taken. A vetting begins anew: the caller has set

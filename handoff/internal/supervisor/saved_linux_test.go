@@ -201,7 +201,7 @@ func (s *Supervisor) populatedInstance(t *testing.T, number uint64, st process.S
 	p.readiness.told, p.watchdog.limit = true, 9*time.Hour
 	p.text, p.says = "its text", selfReport{Version: "1.2", Carried: 3, Failure: manager.FailureDetails{"5", "c", "d", "6"}}
 	p.orders.resumable, p.orders.releaseTo = true, 4
-	p.readiness.accepting, p.readiness.doubt = []uint32{7}, "doubt"
+	p.readiness.doubt = "doubt"
 	if err := os.Mkdir(st.Cgroup, 0o755); err != nil {
 		t.Fatal(err)
 	}
