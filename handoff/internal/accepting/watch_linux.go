@@ -136,7 +136,9 @@ func (w *Watch) noteUnix(v *View, p *process) {
 	}
 }
 
-// noteChurn notes that a process that has a socket comes and goes by others.
+// noteChurn notes that a process that has a socket comes and goes by others. They may be
+// connections all the same: one that came to a Unix socket from another network
+// namespace belongs to that, so neither /proc/net/unix nor sock_diag(7) shows it here.
 func (w *Watch) noteChurn(v *View, p *process) {
 	if len(p.holds) == 0 {
 		return
