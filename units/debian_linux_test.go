@@ -154,6 +154,11 @@ func around(t *testing.T, m *systemdtest.Machine, name string, dropIn map[string
 		t.Error(err)
 	}
 	text := m.Journal("-u", service)
+	if name == "systemd-journal-gatewayd" {
+		// How long the program itself takes to end, without handoffd, is not ours: under
+		// load it was once busy for longer than its timeout.
+		_, text, _ = strings.Cut(text, "generation 1 serves")
+	}
 	if !strings.Contains(text, "generation 2 serves") || strings.Contains(text, "did not end in time") || strings.Contains(text, "timed out. Killing") {
 		t.Errorf("the journal says\n%s", text)
 	}

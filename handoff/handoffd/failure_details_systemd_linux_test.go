@@ -15,7 +15,7 @@ func statusOf(t *testing.T, m *systemdtest.Machine) control.Status {
 	t.Helper()
 	out, err := handoffd(t, m, "status", "--json")
 	var s control.Status
-	if err == nil {
+	if err = notDown(err); err == nil {
 		err = json.Unmarshal([]byte(out), &s)
 	}
 	if err != nil {

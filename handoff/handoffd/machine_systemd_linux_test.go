@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,14 @@ func begin(t testing.TB, m *systemdtest.Machine, dropIn string) {
 		m.Systemctl("stop", socket, service)
 		m.TrySystemctl("reset-failed", service)
 	})
+}
+
+// notDown is the error of status, where that is not that nothing serves at the moment.
+func notDown(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitDown {
+		return nil
+	}
+	return err
 }
 
 // handoffd runs a verb inside.

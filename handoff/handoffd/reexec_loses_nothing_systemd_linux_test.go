@@ -41,7 +41,7 @@ func replaceHandoffd(m *systemdtest.Machine, put func(path string)) {
 func handoffdStatus(t *testing.T, m *systemdtest.Machine) (s control.Status) {
 	t.Helper()
 	out, err := runVerb(t, m, "status", "--json")
-	if err == nil {
+	if err = notDown(err); err == nil {
 		err = json.Unmarshal([]byte(out), &s)
 	}
 	if err != nil {

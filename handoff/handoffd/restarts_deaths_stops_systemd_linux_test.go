@@ -16,7 +16,7 @@ import (
 func serving(t testing.TB, m *systemdtest.Machine) string {
 	t.Helper()
 	out, err := handoffd(t, m, "status")
-	if err != nil && !strings.Contains(out, "\ndown: ") { // then it ends with 3
+	if notDown(err) != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for line := range strings.Lines(out) {

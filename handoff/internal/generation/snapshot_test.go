@@ -178,3 +178,20 @@ func TestRestoreLaterSnapshot(t *testing.T) {
 		}
 	}
 }
+
+// TestSnapshotAfterWaiting: why a generation was not ready is forgotten once it is: a
+// handoffd that does not know the field refuses a snapshot with it.
+func TestSnapshotAfterWaiting(t *testing.T) {
+	m := New(Options{})
+	for _, e := range []Event{Start{}, Spawned{1}, Waiting{1, "does not listen"}} {
+		m.Handle(e)
+	}
+	if b := snap(t, m); !bytes.Contains(b, []byte(`"why"`)) {
+		t.Errorf("while it waits the snapshot is %s", b)
+	}
+	m.Handle(Ready{Gen: 1})
+	m.Handle(Waiting{1, "late"})
+	if b := snap(t, m); bytes.Contains(b, []byte(`"why"`)) {
+		t.Errorf("once it serves the snapshot is %s", b)
+	}
+}

@@ -58,6 +58,7 @@ var failure = ExitStatus{Code: 1}
 func (m *Machine) ready(g *generation, e Event) {
 	g.Spawned = true
 	g.Resumable = e.(Ready).Resumable
+	g.Why = "" // nor is it in a snapshot, which a handoffd of before would refuse for it
 	m.enter(g, StateReady)
 	r := m.s.Request
 	switch {
