@@ -2,6 +2,8 @@ package exampletest
 
 import (
 	"encoding/json"
+	"errors"
+	"os/exec"
 	"strconv"
 	"testing"
 
@@ -99,14 +101,19 @@ func mainPID(_ testing.TB, m *systemdtest.Machine, service string) string {
 // "0" if none does.
 func Serving(t testing.TB, m *systemdtest.Machine, service string) string {
 	t.Helper()
-	out := m.Output(handoffd, "status", "--json", "--control", "/run/"+m.Property(service, "RuntimeDirectory")+"/control")
+	const down = 3 // the exit status while nothing serves
+	cmd := m.Command(t.Context(), handoffd, "status", "--json", "--control", "/run/"+m.Property(service, "RuntimeDirectory")+"/control")
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !(ok && exit.ExitCode() == down) {
+		t.Fatalf("handoffd status: %v: %s", err, out)
+	}
 	var status struct {
 		Generations []struct {
 			State string
 			PID   int
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &status); err != nil {
+	if err := json.Unmarshal(out, &status); err != nil {
 		t.Fatalf("handoffd status: %v: %s", err, out)
 	}
 	for _, g := range status.Generations {
