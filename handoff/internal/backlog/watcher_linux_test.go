@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 )
 
@@ -26,19 +27,7 @@ type scene struct {
 func watch(t *testing.T, network string, o Options) *scene {
 	t.Helper()
 	leaktest.Check(t)
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "socket")
-	}
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	f, err := ln.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln, f := fdtest.Listening(t, network)
 	defer f.Close() // the Watcher has its own
 	s := &scene{t, ln, make(chan State, 100)}
 	w, err := Watch([]activation.NamedFile{{Name: "web", File: f}}, o, func(st State) { s.states <- st })

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/activation"
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/units/helpertest"
 )
 
@@ -31,20 +31,7 @@ type scene struct {
 
 func newScene(t *testing.T, network string) *scene {
 	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "socket")
-	}
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	f, err := ln.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
+	_, f := fdtest.Listening(t, network)
 	s := &scene{T: t, file: f, target: Target{Listeners: Listeners([]activation.NamedFile{{Name: "web", File: f}})}}
 	if len(s.target.Listeners) != 1 {
 		t.Fatalf("listeners: %+v", s.target.Listeners)

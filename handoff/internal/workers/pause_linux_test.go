@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-go/holdfast/handoff/internal/fd/fdtest"
 	"github.com/holdfast-go/holdfast/units/leaktest"
 	"github.com/holdfast-go/holdfast/units/poll"
 )
@@ -100,26 +101,6 @@ func (p *prefork) stop(listener *os.File, paused bool) {
 	}
 }
 
-// listen returns a listener, and its descriptor for programs that wait in accept(2).
-func listen(t *testing.T, network string) (net.Listener, *os.File) {
-	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "a socket")
-	}
-	ln, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	f, err := ln.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return ln, f
-}
-
 // ask has a server send a byte back.
 func ask(address net.Addr) error {
 	c, err := net.DialTimeout(address.Network(), address.String(), poll.Patience)
@@ -151,7 +132,7 @@ func TestStop(t *testing.T) {
 	}{{"tcp", true}, {"unix", true}, {"tcp", false}} {
 		t.Run(fmt.Sprintf("%s, paused %v", c.network, c.paused), func(t *testing.T) {
 			leaktest.Check(t)
-			ln, f := listen(t, c.network)
+			ln, f := fdtest.Listening(t, c.network)
 			program := startPrefork(t, f, workers)
 			var served, lost atomic.Int64
 			ctx, end := context.WithCancel(t.Context())
@@ -209,7 +190,7 @@ func (p *prefork) awaitAccepted(program Program) {
 func TestBusy(t *testing.T) {
 	leaktest.Check(t)
 	const workers = 3
-	ln, f := listen(t, "tcp")
+	ln, f := fdtest.Listening(t, "tcp")
 	program := startPrefork(t, f, workers)
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
@@ -287,7 +268,7 @@ func TestComputes(t *testing.T) {
 // TestUnseen: where nobody can tell who has a connection, nobody is stopped.
 func TestUnseen(t *testing.T) {
 	leaktest.Check(t)
-	ln, f := listen(t, "tcp")
+	ln, f := fdtest.Listening(t, "tcp")
 	program := startPrefork(t, f, 2)
 	vsock, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // in no table
 	if err != nil {

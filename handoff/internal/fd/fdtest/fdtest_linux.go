@@ -5,6 +5,7 @@ package fdtest
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,26 @@ func Memfd(t testing.TB) *os.File {
 		t.Fatal(err)
 	}
 	return closed(t, os.NewFile(uintptr(fd), "memfd"))
+}
+
+// Listening returns a listener, on a free TCP port or on a Unix socket, and a duplicate of
+// its descriptor.
+func Listening(t testing.TB, network string) (net.Listener, *os.File) {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "a socket")
+	}
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	f, err := ln.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln, closed(t, f)
 }
 
 // Hungup returns one end of a pair of sockets whose other end is closed.
@@ -41,16 +62,9 @@ func Pair(t testing.TB) (ours, theirs *os.File) {
 // Listener returns a TCP socket that listens.
 func Listener(t testing.TB) *os.File {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return closed(t, f)
+	ln, f := Listening(t, "tcp")
+	ln.Close()
+	return f
 }
 
 // closed has f closed at the end of the test.
